@@ -1,0 +1,99 @@
+"""Where patches lie and how they are cut: pure functions of arrays, numpy's or torch's alike.
+
+*Grid* patches do not overlap and cover the image (Experiments 1 and 2); *crops* are random
+squares (Experiment 3).
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lib.study import check_patch_size
+
+
+def grid_origins(image_size: int, patch_size: int) -> np.ndarray:
+    """The grid's patches, row by row.
+
+    Returns:
+        int32 (P, 2), P = (image_size / patch_size)²: each patch's top-left row and column in px.
+
+    Raises:
+        ValueError: if `patch_size` does not divide `image_size`.
+    """
+    check_patch_size(patch_size, image_size)
+    starts = np.arange(0, image_size, patch_size, dtype=np.int32)
+    return np.stack(np.meshgrid(starts, starts, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def crop_origins(
+    image_ids: Sequence[str], image_size: int, patch_size: int, count: int, *, seed: int
+) -> np.ndarray:
+    """Random squares that lie within the image, uniform over all positions.
+
+    They depend on (seed, image_id, patch_size) alone: the same in all epochs and training seeds,
+    whatever the other images are.
+
+    Args:
+        image_ids: N names.
+        image_size: px.
+        patch_size: px, at most `image_size`.
+        count: P, crops per image: odd, so that no vote ties.
+        seed: the study's data seed.
+
+    Returns:
+        int32 (N, P, 2): top-left row and column in px.
+
+    Raises:
+        ValueError: if `count` is even, or the patch is larger than the image.
+    """
+    if count % 2 == 0:
+        raise ValueError(f"crops per image: got {count}, must be odd, so that no vote ties")
+    if not 0 < patch_size <= image_size:
+        raise ValueError(f"patch_size: got {patch_size}, must lie in 1 to {image_size}")
+    origins = np.empty((len(image_ids), count, 2), np.int32)
+    for row, image_id in enumerate(image_ids):
+        digest = hashlib.sha256(f"{seed}/{image_id}/{patch_size}".encode()).digest()
+        generator = np.random.default_rng(int.from_bytes(digest[:16], "big"))
+        origins[row] = generator.integers(0, image_size - patch_size + 1, (count, 2))
+    return origins
+
+
+def cut(images: Any, index: Any, origins: Any, patch_size: int) -> Any:
+    """Gathers patches, on whatever device the images lie.
+
+    Args:
+        images: (N, S, S, 3), an array, a memory map or a tensor.
+        index: integers (B,), each patch's image.
+        origins: integers (B, 2), each patch's top-left row and column in px. `index` and
+            `origins` are of the same library, and on the same device, as `images`.
+        patch_size: p, px.
+
+    Returns:
+        (B, p, p, 3), of the images' dtype.
+    """
+    steps = np.arange(patch_size)
+    if not isinstance(images, np.ndarray):
+        steps = index.new_tensor(steps)
+    rows = origins[:, 0, None] + steps  # (B, p)
+    columns = origins[:, 1, None] + steps  # (B, p)
+    return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def assemble(values: np.ndarray, image_size: int, patch_size: int) -> np.ndarray:
+    """Lays grid patches, or one number per grid patch, back into the image's plane.
+
+    Args:
+        values: (P, p, p, C) patches or (P,) numbers, in the order of `grid_origins`.
+        image_size: S, px.
+        patch_size: p, px.
+
+    Returns:
+        (S, S, C), the image that the patches were cut from; or (S/p, S/p), a map of the numbers.
+    """
+    side = image_size // patch_size
+    if values.ndim == 1:
+        return values.reshape(side, side)
+    tiled = values.reshape(side, side, patch_size, patch_size, -1)
+    return tiled.swapaxes(1, 2).reshape(image_size, image_size, -1)

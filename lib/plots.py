@@ -1,0 +1,178 @@
+"""The figures, seaborn on matplotlib. Each function returns a figure and shows nothing itself."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from lib.patches import assemble
+
+REAL, FAKE = "#2a6f97", "#c8553d"
+PALETTE = {"real": REAL, "fake": FAKE}
+VERDICT_MAP = sns.diverging_palette(235, 20, s=80, l=45, as_cmap=True)
+CHANCE = {"color": "0.55", "lw": 1, "ls": ":"}
+
+
+def set_theme() -> None:
+    """The look of all figures."""
+    sns.set_theme(style="whitegrid", context="notebook", font_scale=0.9)
+    plt.rcParams |= {"figure.dpi": 110, "savefig.dpi": 110, "axes.titlelocation": "left"}
+
+
+def contact_sheet(images: np.ndarray, titles: Sequence[str], columns: int = 8) -> Figure:
+    """Pictures in rows, each with a short title.
+
+    Args:
+        images: uint8 (N, S, S, 3).
+        titles: N.
+        columns: pictures per row.
+    """
+    figure, axes = _grid(len(images), columns, 1.25)
+    for axis, image, title in zip(axes, images, titles, strict=False):
+        axis.imshow(image)
+        axis.set_title(title, fontsize=8, color=PALETTE.get(title.split()[0], "0.2"))
+    return _done(figure)
+
+
+def training_curve(history: pd.DataFrame) -> Figure:
+    """Loss, and per-patch accuracy on validation and test, over the epochs."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 2.9))
+    sns.lineplot(history, x="epoch", y="loss", marker="o", color="0.3", ax=left)
+    left.set(title="Training loss", ylabel="cross entropy")
+    names = {"validation_accuracy": "validation", "test_accuracy": "test"}
+    long = history.rename(columns=names).melt("epoch", list(names.values()), "split", "accuracy")
+    sns.lineplot(long, x="epoch", y="accuracy", hue="split", marker="o", ax=right)
+    right.axhline(0.5, **CHANCE)
+    best = history["epoch"][history["validation_accuracy"].idxmax()]
+    right.axvline(best, color="0.75", lw=1)
+    right.set(title=f"Per-patch accuracy; validated epoch {best}", ylabel="")
+    for axis in (left, right):
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    return _done(figure)
+
+
+def margin_distributions(margins: np.ndarray, labels: np.ndarray) -> Figure:
+    """The margins of all patches by class; right of zero a patch is judged fake.
+
+    Args:
+        margins: float32 (N, P), of one epoch.
+        labels: uint8 (N,).
+    """
+    figure, axis = plt.subplots(figsize=(6.4, 2.6))
+    low, high = np.quantile(margins, [0.002, 0.998])
+    for name, label in (("real", 0), ("fake", 1)):
+        values = margins[labels == label].ravel().clip(low, high)
+        sns.histplot(
+            x=values, bins=60, stat="density", element="step", alpha=0.35, color=PALETTE[name],
+            label=name, ax=axis,
+        )  # fmt: skip
+    axis.axvline(0, color="0.2", lw=1)
+    axis.set(xlabel="margin z = logit(fake) − logit(real)", ylabel="density")
+    axis.legend(frameon=False)
+    return _done(figure)
+
+
+def overlay(images: np.ndarray, probabilities: np.ndarray, titles: Sequence[str]) -> Figure:
+    """Pictures, and below each its patches' P(fake): where it is judged fake.
+
+    Args:
+        images: uint8 (N, S, S, 3).
+        probabilities: (N, P) of a grid, in [0, 1].
+        titles: N.
+    """
+    columns, size = max(len(images), 1), images.shape[1]
+    figure, axes = plt.subplots(2, columns, figsize=(1.45 * columns + 0.8, 3.2), squeeze=False)
+    side = round(probabilities.shape[1] ** 0.5)
+    for column, (image, p, title) in enumerate(zip(images, probabilities, titles, strict=True)):
+        axes[0, column].imshow(image)
+        axes[0, column].set_title(title, fontsize=8, color=PALETTE.get(title.split()[0], "0.2"))
+        axes[1, column].imshow(image, alpha=0.45)
+        shown = axes[1, column].imshow(
+            assemble(p, size, size // side), cmap=VERDICT_MAP, vmin=0, vmax=1, alpha=0.72,
+            extent=(-0.5, size - 0.5, size - 0.5, -0.5),
+        )  # fmt: skip
+    for axis in axes.flat:
+        axis.axis("off")
+    figure.colorbar(shown, ax=axes, shrink=0.7, label="P(fake)", ticks=[0, 0.5, 1])
+    plt.close(figure)
+    return figure
+
+
+def crops(
+    images: np.ndarray, origins: np.ndarray, margins: np.ndarray, size: int, titles: Sequence[str]
+) -> Figure:
+    """Pictures with their random crops, coloured by each crop's verdict.
+
+    Args:
+        images: uint8 (N, S, S, 3).
+        origins: int32 (N, P, 2), top-left row and column, px.
+        margins: (N, P).
+        size: the crops' size, px.
+        titles: N.
+    """
+    figure, axes = _grid(len(images), 6, 1.7)
+    for axis, image, corners, z, title in zip(axes, images, origins, margins, titles, strict=False):
+        axis.imshow(image, alpha=0.6)
+        for (row, column), margin in zip(corners, z, strict=True):
+            colour = FAKE if margin > 0 else REAL
+            axis.add_patch(Rectangle((column, row), size, size, fill=False, ec=colour, lw=1))
+        axis.set_title(title, fontsize=8, color=PALETTE.get(title.split()[0], "0.2"))
+    return _done(figure)
+
+
+def intervals(
+    rows: pd.DataFrame, x: str, hue: str, *, xlabel: str, title: str, chance: bool = True
+) -> Figure:
+    """Accuracies with their intervals, a line per `hue`; each seed is a point of its own.
+
+    Args:
+        rows: tidy rows with `x`, `hue`, value, low, high in [0, 1].
+        x: the column along the horizontal axis, in equal steps from large to small.
+        hue: the column that tells lines apart.
+        xlabel: the horizontal axis's title.
+        title: the figure's title.
+        chance: whether to mark an accuracy of one half.
+    """
+    figure, axis = plt.subplots(figsize=(6.6, 3.4))
+    steps = sorted(rows[x].unique(), reverse=True)
+    groups = list(dict.fromkeys(rows[hue]))
+    shifts = np.linspace(-0.12, 0.12, len(groups)) if len(groups) > 1 else [0.0]
+    for group, shift, colour in zip(
+        groups, shifts, sns.color_palette(n_colors=len(groups)), strict=True
+    ):
+        chosen = rows[rows[hue] == group]
+        at = chosen[x].map(steps.index) + shift
+        spread = [chosen["value"] - chosen["low"], chosen["high"] - chosen["value"]]
+        axis.errorbar(
+            at, 100 * chosen["value"], 100 * np.clip(np.array(spread, float), 0, None),
+            fmt="o", ms=4.5, capsize=2, color=colour, label=str(group),
+        )  # fmt: skip
+        means = chosen.groupby(at)["value"].mean()
+        axis.plot(means.index, 100 * means, color=colour, lw=1, alpha=0.6)
+    if chance:
+        axis.axhline(50, **CHANCE)
+    axis.set_xticks(range(len(steps)), [f"{step:g}" for step in steps])
+    axis.set(xlabel=xlabel, ylabel="accuracy, %", title=title)
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _done(figure)
+
+
+def _grid(count: int, columns: int, inches: float) -> tuple[Figure, np.ndarray]:
+    columns = min(columns, max(count, 1))
+    rows = -(-max(count, 1) // columns)
+    size = (inches * columns, (inches + 0.2) * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes.ravel()
+
+
+def _done(figure: Figure) -> Figure:
+    """Tidied, and taken from pyplot's list so that a notebook shows it once."""
+    figure.tight_layout()
+    plt.close(figure)
+    return figure

@@ -1,0 +1,156 @@
+"""The tidy tables: one row per number, the same columns for every experiment. Needs no torch."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib import metrics, paths, runs, voting
+from lib.metrics import Estimate
+from lib.study import Run, Study
+
+COLUMNS = [
+    *("experiment", "train", "test", "variant", "patch_size", "seed", "unit", "rule", "theta"),
+    *("reading", "statistic", "value", "low", "high", "epoch", "n_epochs", "n_images", "n_patches"),
+]
+TEXT = dict.fromkeys(("train", "test", "variant", "unit", "rule", "reading", "statistic"), "str")
+WHOLE_NUMBERS = dict.fromkeys(("epoch", "n_epochs", "n_images", "n_patches"), "Int64")
+
+
+class Sheet:
+    """The table of one experiment in the making: rules are added, then it is saved.
+
+    All its intervals use the same resamples of the images, so that its rules can be compared.
+    """
+
+    def __init__(self, run: Run, experiment: int, scored: runs.Margins) -> None:
+        """Prepares for margins (E, N, P) of the run's test cell."""
+        self.run, self.experiment, self.scored = run, experiment, scored
+        self.rows: list[dict[str, Any]] = []
+        bootstrap = run.study.bootstrap
+        self.resampled = metrics.resample(scored.labels, bootstrap.resamples, bootstrap.seed)
+        self.validated = int(np.flatnonzero(scored.epochs == runs.validated(run))[0])
+
+    def patches(self) -> pd.DataFrame:
+        """Adds each patch's own verdict: rule `none`, or `whole` where it is the whole image."""
+        if self.run.is_whole_image:
+            return self.vote("whole")
+        z = self.scored.margins
+        right = (z > 0) == self.scored.labels[:, None].astype(bool)
+        self._add("patch", "none", right.mean(axis=-1), z[self.validated], z[self.validated] > 0)
+        return self.rule("none")
+
+    def vote(self, rule: str) -> pd.DataFrame:
+        """Adds a rule of `voting.SCORES`, in which all patches of an image vote."""
+        return self._vote(rule, voting.SCORES[rule](self.scored.margins))
+
+    def also(self, scored: runs.Margins) -> "Sheet":
+        """A sheet of other margins of the same images, the crops', that adds to this table."""
+        sheet = copy.copy(self)  # shares the rows
+        sheet.scored = scored
+        return sheet
+
+    def confident(self, theta: float, vote: voting.ConfidentVote, reading: str) -> pd.DataFrame:
+        """Adds the vote of the confident patches at one θ, with its coverage and fallback."""
+        found = self._vote("confident", vote.scores, theta, reading)
+        shares = {
+            "coverage": vote.kept[self.validated] / self.scored.margins.shape[-1],
+            "fallback": vote.fallback[self.validated].astype(float),
+        }
+        for statistic, share in shares.items():
+            drawn = self.resampled @ share / len(share)
+            estimate = Estimate(statistic, float(share.mean()), *metrics.interval(drawn))
+            self._append("image", "confident", theta, reading, estimate)
+        return found
+
+    def right(self, scores: np.ndarray, rule: str) -> np.ndarray:
+        """bool (N,): the images that a rule judges rightly at the validated epoch."""
+        return voting.verdicts(scores[self.validated], rule) == self.scored.labels.astype(bool)
+
+    def _vote(
+        self, rule: str, scores: np.ndarray, theta: float | None = None, reading: str | None = None
+    ) -> pd.DataFrame:
+        fake = voting.verdicts(scores, rule)
+        right = fake == self.scored.labels.astype(bool)
+        at = self.validated
+        self._add("image", rule, right, scores[at], fake[at], theta, reading)
+        return self.rule(rule, theta)
+
+    def _add(
+        self,
+        unit: str,
+        rule: str,
+        right: np.ndarray,
+        scores: np.ndarray,
+        fake: np.ndarray,
+        theta: float | None = None,
+        reading: str | None = None,
+    ) -> None:
+        accuracies = metrics.over_epochs(right, self.scored.epochs, self.validated, self.resampled)
+        rates = metrics.rates(scores, fake, self.scored.labels, self.resampled)
+        for estimate in (*accuracies, *rates):
+            self._append(unit, rule, theta, reading, estimate)
+
+    def _append(
+        self, unit: str, rule: str, theta: float | None, reading: str | None, estimate: Estimate
+    ) -> None:
+        epochs, images, patches = self.scored.margins.shape
+        found = estimate._asdict()
+        if estimate.statistic not in metrics.EPOCH_STATISTICS:
+            found["epoch"] = int(self.scored.epochs[self.validated])
+        self.rows.append(
+            {
+                **dict(experiment=self.experiment, train=self.run.train, test=self.run.test),
+                **dict(variant=self.run.variant, patch_size=self.run.patch_size),
+                **dict(seed=self.run.seed, unit=unit, rule=rule, theta=theta, reading=reading),
+                **found,
+                **dict(n_epochs=epochs, n_images=images, n_patches=images * patches),
+            }
+        )
+
+    def table(self) -> pd.DataFrame:
+        """All rows so far, with the contract's columns."""
+        return pd.DataFrame(self.rows, columns=COLUMNS).astype(WHOLE_NUMBERS)
+
+    def rule(self, rule: str, theta: float | None = None) -> pd.DataFrame:
+        """One rule's rows: statistic, value and interval."""
+        table = self.table()
+        chosen = (table["rule"] == rule) & (True if theta is None else table["theta"] == theta)
+        return table.loc[chosen, ["statistic", "value", "low", "high", "epoch"]].set_index(
+            "statistic"
+        )
+
+    def save(self) -> Path:
+        """Writes the table where the contract has it, whole or not at all."""
+        path = self.run.table(self.experiment)
+        return paths.write_whole(path, lambda p: self.table().to_csv(p, index=False))
+
+
+def read(study: Study, experiment: int | None = None) -> pd.DataFrame:
+    """All tables that a study has so far, or those of one experiment; empty if there are none."""
+    folder = f"exp{experiment or '*'}"
+    files = sorted((paths.results(study.name) / "tables").glob(f"{folder}/*.csv"))
+    tables = [pd.read_csv(file, dtype={**TEXT, **WHOLE_NUMBERS}) for file in files]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def percent(value: float, low: float = np.nan, high: float = np.nan) -> str:
+    """An accuracy in [0, 1] as per cent, with its interval if it has one."""
+    if pd.isna(value):
+        return "—"
+    interval = "" if pd.isna(low) else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * value:.1f}{interval}"
+
+
+def side_by_side(
+    ours: pd.DataFrame, index: list[str], statistics: tuple[str, ...] = metrics.EPOCH_STATISTICS
+) -> pd.DataFrame:
+    """Our rows as a table to read: a line per `index`, a column per statistic, in per cent."""
+    shown = ours[ours["statistic"].isin(statistics)].copy()
+    shown["text"] = [
+        percent(*row) for row in shown[["value", "low", "high"]].itertuples(index=False)
+    ]
+    wide = shown.pivot(index=index, columns="statistic", values="text")
+    return wide[[s for s in statistics if s in wide.columns]].sort_index(ascending=False)

@@ -1,0 +1,143 @@
+"""The batch: `make study`'s graph on the smoke study; it resumes, and re-runs what is touched."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from lib import paths
+
+RUN = "results/smoke/runs/sim_faces-sim_stylegan2/plain"
+MATCHED = "sim_faces-sim_stylegan2__sim_faces-sim_stylegan2__plain"
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    """A copy of the project, in which files may be touched."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ("lib", "notebooks", "params", "profiles", "reports/published"):
+        shutil.copytree(paths.ROOT / name, copy / name)
+    shutil.copy(paths.ROOT / "Snakefile", copy)
+    return copy
+
+
+def command(*flags: str) -> list[str]:
+    profile = ["--profile", "profiles/local", "--config", "study=smoke"]
+    return [sys.executable, "-m", "snakemake", *profile, *flags]
+
+
+def environment(checkout: Path) -> dict[str, str]:
+    scripts = str(Path(sys.executable).parent)
+    return {
+        **{k: v for k, v in os.environ.items() if not k.startswith("PATCHWISE")},
+        "PYTHONPATH": str(checkout),
+        "PATH": scripts + os.pathsep + os.environ["PATH"],
+    }
+
+
+def snakemake(checkout: Path, *flags: str) -> str:
+    done = subprocess.run(
+        command(*flags), cwd=checkout, env=environment(checkout), text=True, timeout=400,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+def would_run(checkout: Path) -> set[str]:
+    """The rules that a dry run names."""
+    printed = snakemake(checkout, "--dry-run", "--quiet")
+    lines = printed.partition("job  ")[2].splitlines()[2:]
+    return {line.split()[0] for line in lines if len(line.split()) == 2} - {"total"}
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_then_finished(checkout):
+    process = subprocess.Popen(
+        command(), cwd=checkout, env=environment(checkout), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 200
+    while not list(checkout.glob(f"{RUN}/p*/seed0.partial/epochs/000")):
+        assert process.poll() is None and time.monotonic() < deadline, "nothing to kill"
+        time.sleep(0.1)
+    kill_group(process)
+    packed = sorted(checkout.glob("data/packed/smoke/*/images.npy"))
+    before = [file.stat().st_mtime_ns for file in packed]
+    assert len(packed) == 3
+
+    snakemake(checkout)
+    assert [file.stat().st_mtime_ns for file in packed] == before  # nothing was packed again
+    assert (checkout / "reports/smoke/index.html").is_file()
+    tables = {f"{p.parent.name}/{p.stem}" for p in checkout.glob("results/smoke/tables/*/*.csv")}
+    assert {f"exp{n}/{MATCHED}__p032__seed0" for n in (1, 2, 3, 4)} <= tables
+    assert f"exp1/{MATCHED}__p064__seed0" in tables and f"exp2/{MATCHED}__p064__seed0" not in tables
+    assert sum(name.startswith("exp5/") for name in tables) == 4  # two other cells, two sizes
+    assert list(checkout.glob("results/smoke/notebooks/04_confident_vote__*.ipynb"))
+
+
+def test_nothing_is_run_again_when_nothing_has_changed(checkout):
+    assert would_run(checkout) == set()
+    (checkout / "notebooks" / "02_grid_vote.ipynb").touch()
+    assert would_run(checkout) == set()
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text("utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new, 1), "utf-8")
+
+
+VOTES = {"02_grid_vote", "03_random_vote", "04_confident_vote", "generalize"}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "expected"),
+    [
+        ("lib/plots.py", '"0.55"', '"0.56"', VOTES | {"01_patch_accuracy", "report"}),
+        ("lib/assembly.py", "At a glance", "At one glance", {"report"}),
+        ("params/smoke.yaml", "resamples: 200", "resamples: 100", VOTES | {"01_patch_accuracy"}),
+        ("params/smoke.yaml", "title: Smoke", "title: Smokey", {"report"}),
+        ("notebooks/04_confident_vote.ipynb", '"share\\"', '"share \\"', {"04_confident_vote"}),
+    ],
+)
+def test_what_is_touched_is_run_again_and_no_network_is_trained(checkout, file, old, new, expected):
+    whole = (checkout / file).read_bytes()
+    edit(checkout / file, old, new)
+    try:
+        found = would_run(checkout)
+    finally:
+        (checkout / file).write_bytes(whole)
+    assert found - {"report"} == expected - {"report"} and "report" in found
+
+
+def test_a_changed_protocol_trains_again(checkout):
+    file = checkout / "params" / "smoke.yaml"
+    whole = file.read_bytes()
+    edit(file, "batch_size: 16", "batch_size: 8")
+    try:
+        found = would_run(checkout)
+    finally:
+        file.write_bytes(whole)
+    assert found == VOTES | {"train", "01_patch_accuracy", "report"}
+
+
+def test_the_tables_have_the_contracts_columns(checkout):
+    table = pd.read_csv(checkout / f"results/smoke/tables/exp4/{MATCHED}__p032__seed0.csv")
+    assert list(table.columns) == [
+        *("experiment", "train", "test", "variant", "patch_size", "seed", "unit", "rule", "theta"),
+        *("reading", "statistic", "value", "low", "high", "epoch", "n_epochs", "n_images"),
+        "n_patches",
+    ]
+    assert set(table["reading"]) == {"share"}
+    assert sorted(set(table["theta"])) == [0.6, 0.7, 0.8, 0.9, 1.0]

@@ -1,0 +1,82 @@
+"""The files that say what to install agree, and so do the Python versions they name."""
+
+import re
+import tomllib
+from importlib.metadata import distribution, version
+
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from lib import paths
+
+PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def pins() -> dict[str, str]:
+    lines = (paths.ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    found = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): number for name, number in found}
+
+
+def asked() -> list[str]:
+    return [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["test"]]
+
+
+def needs(name: str) -> set[str]:
+    """The packages that an installed one needs here, extras left out."""
+    lines = distribution(name).requires or []
+    wanted = [Requirement(line) for line in lines]
+    here = [need for need in wanted if not need.marker or need.marker.evaluate({"extra": ""})]
+    return {canonicalize_name(need.name) for need in here}
+
+
+def test_everything_that_the_project_asks_for_is_pinned():
+    for line in asked():
+        need = Requirement(line)
+        pinned = pins().get(canonicalize_name(need.name))
+        assert pinned, f"{need.name} is not in requirements.txt"
+        assert need.specifier.contains(pinned), f"{line} against {pinned}"
+
+
+def test_the_pinned_set_is_closed_and_holds_nothing_else():
+    reached, waiting = set(), {canonicalize_name(Requirement(line).name) for line in asked()}
+    while waiting:
+        name = waiting.pop()
+        reached.add(name)
+        waiting |= needs(name) - reached
+    # What torch brings for CUDA is pinned by torch itself, and is absent from its CPU build.
+    cuda = {name for name in reached if re.match(r"nvidia-|cuda-|triton", name)}
+    assert reached - cuda - set(pins()) == set()
+    assert set(pins()) - reached - {"setuptools"} == set()
+
+
+def test_the_pinned_versions_are_the_installed_ones():
+    installed = {name: version(name).split("+")[0] for name in pins()}
+    assert installed == pins()
+
+
+def test_the_build_backend_is_pinned_alike():
+    assert PROJECT["build-system"]["requires"] == [f"setuptools=={pins()['setuptools']}"]
+
+
+def test_conda_users_get_the_same_pins():
+    environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text("utf-8"))
+    nested = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    assert nested == ["--requirement requirements.txt", "--no-build-isolation", "--editable ."]
+    python = next(d for d in environment["dependencies"] if str(d).startswith("python="))
+    assert Requirement("python" + PROJECT["project"]["requires-python"]).specifier.contains(
+        python.removeprefix("python=")
+    )
+
+
+def test_continuous_integration_covers_both_pythons():
+    workflow = yaml.safe_load((paths.ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
+    versions = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert versions == ["3.11", "3.12"]
+    assert "make test" in (paths.ROOT / ".ci" / "run").read_text()
+
+
+def test_the_version_is_one():
+    citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == PROJECT["project"]["version"]

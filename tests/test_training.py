@@ -1,0 +1,297 @@
+"""Training and scoring: a killed run ends as an unbroken one; nothing is mixed or lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from lib import checkpoints, models, patches, paths, runs, training
+from lib.data import packing
+from lib.scoring import score
+from lib.study import Model, Run, Study
+
+CELLS = ("leaves-gan_a", "stones-gan_a")
+
+
+def small_study(**changes) -> Study:
+    source = {"kind": "files"}
+    cells = {
+        cell: {label: {**source, "path": f"{cell}/{label}"} for label in packing.CLASSES}
+        for cell in CELLS
+    }
+    content = {
+        "name": "tiny",
+        "title": "Tiny",
+        "data": {"image_size": 32, "per_class": {"train": 6, "validation": 3, "test": 4}},
+        "cells": cells,
+        "train_on": [CELLS[0]],
+        "patch_sizes": [32, 16],
+        "model": {"name": "test_resnet"},
+        "training": {"epochs": 3, "batch_size": 8, "patches_per_epoch": 30},
+    }
+    return Study(**{**content, **changes})
+
+
+def small_run(patch_size: int = 16, cell: str = CELLS[0], **changes) -> Run:
+    dataset, gan = cell.split("-")
+    return Run(
+        study=small_study(**changes), dataset=dataset, gan=gan, patch_size=patch_size, seed=0
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """Folders of small PNGs: the fakes are smooth, so that there is something to learn."""
+    folder, generator = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for cell in CELLS:
+        for label in packing.CLASSES:
+            (folder / cell / label).mkdir(parents=True)
+            for number in range(13):
+                pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
+                if label == "fake":
+                    pixels = pixels[::4, ::4].repeat(4, 0).repeat(4, 1)
+                Image.fromarray(pixels).save(folder / cell / label / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def work(pictures, tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("PATCHWISE_DATA", str(pictures))
+    monkeypatch.setenv("PATCHWISE_WORK", str(tmp_path))
+    return tmp_path
+
+
+def results(run: Run) -> tuple[dict, pd.DataFrame, dict]:
+    """All that a run computed: margins, history without its times, weights."""
+    margins = {
+        path.relative_to(run.folder): vars(runs.load_margins_file(path))
+        for path in sorted(run.folder.rglob("*-*.safetensors"))
+    }
+    history = runs.history(run).filter(regex="^(?!.*seconds)")
+    weights = {name: load_file(run.folder / f"{name}.safetensors") for name in ("best", "last")}
+    return margins, history, weights
+
+
+def assert_same(first, second) -> None:
+    assert first[0].keys() == second[0].keys()
+    for path, tensors in first[0].items():
+        for name, values in tensors.items():
+            np.testing.assert_array_equal(values, second[0][path][name], err_msg=f"{path} {name}")
+    pd.testing.assert_frame_equal(first[1], second[1])
+    for which, weights in first[2].items():
+        for name, tensor in weights.items():
+            assert torch.equal(tensor, second[2][which][name]), (which, name)
+
+
+def test_a_run_holds_what_the_contract_says():
+    run = small_run()
+    training.train(run)
+    grid = runs.load_margins(run, CELLS[1])
+    assert grid.margins.shape == (3, 8, 4) and grid.margins.dtype == np.float32
+    assert grid.origins.tolist() == [[0, 0], [0, 16], [16, 0], [16, 16]]
+    assert grid.labels.tolist() == [0] * 4 + [1] * 4 and grid.labels.dtype == np.uint8
+    assert grid.epochs.tolist() == [0, 1, 2] and grid.epochs.dtype == np.int32
+    crops = runs.load_margins(run, CELLS[0], "validation", "crops")
+    assert crops.margins.shape == (3, 6, 5) and crops.origins.shape == (6, 5, 2)
+    assert crops.image_index.tolist() == list(range(8, 14))  # after the eight test images
+    found = {p.relative_to(run.folder).as_posix() for p in run.folder.rglob("*") if p.is_file()}
+    expected = {"config.json", "history.csv", "best.safetensors", "last.safetensors"}
+    for kind in ("grid", "crops"):
+        expected |= {f"margins/{cell}/test-{kind}.safetensors" for cell in CELLS}
+        expected |= {f"margins/{CELLS[0]}/validation-{kind}.safetensors"}
+    assert found == expected
+
+
+def test_the_stored_margins_are_those_of_the_stored_weights():
+    run = small_run()
+    training.train(run)
+    network = models.PatchNet(run.study.model, seed=5)
+    checkpoints.load_network(run.folder / "last.safetensors", network)
+    network.to(memory_format=torch.channels_last)
+    stored = runs.load_margins(run, CELLS[0])
+    images = torch.from_numpy(packing.ensure(run.study, CELLS[0]).images[stored.image_index])
+    again = score(network, images, stored.origins, 16, torch.float32)
+    np.testing.assert_allclose(stored.margins[-1], again, rtol=1e-4, atol=1e-5)
+
+
+def test_the_whole_image_is_one_patch_and_has_no_crops():
+    run = small_run(patch_size=32)
+    training.train(run)
+    assert runs.load_margins(run, CELLS[0]).margins.shape == (3, 8, 1)
+    with pytest.raises(runs.RunError, match="no such margins"):
+        runs.load_margins(run, CELLS[0], kind="crops")
+
+
+def test_any_cell_can_be_the_one_trained_on():
+    first, second = small_run(), small_run(cell=CELLS[1])
+    training.train(first)
+    test_before = packing.ensure(first.study, CELLS[1])
+    training.train(second)  # packs that cell anew, with its training split
+    assert runs.load_margins(second, CELLS[0]).margins.shape == (3, 8, 4)
+    assert runs.load_margins(second, CELLS[1], "validation").margins.shape == (3, 6, 4)
+    test_after = packing.ensure(first.study, CELLS[1])
+    assert test_before.side["hashes"]["test"] == test_after.side["hashes"]["test"]
+    training.train(first)  # whose test images are the same: it is still valid
+
+
+KILLED = """
+import os, signal, sys
+import test_training as t
+from lib import training
+
+calls = 0
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def score_then_die(*arguments):
+    global calls
+    calls += 1
+    if calls == 9:  # in the midst of scoring the second epoch, six sets an epoch
+        die()
+    return score(*arguments)
+
+if sys.argv[1] == "between":
+    training.train(t.small_run(), watch=die)
+else:
+    score, training.score = training.score, score_then_die
+    training.train(t.small_run())
+"""
+
+
+@pytest.mark.parametrize("when", ["between", "midst"])
+def test_a_killed_run_ends_as_an_unbroken_one(when, work, tmp_path_factory, monkeypatch):
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, when], env=here, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    run = small_run()
+    assert not run.folder.exists()
+    assert [p.name for p in sorted((paths.beside(run.folder) / "epochs").glob("[0-9]*"))] == ["000"]
+
+    epochs_trained = []
+    training.train(run, watch=lambda history: epochs_trained.append(len(history)))
+    assert epochs_trained == [2, 3]  # the first was not trained again
+    resumed = results(run)
+    monkeypatch.setenv("PATCHWISE_WORK", str(tmp_path_factory.mktemp("unbroken")))
+    training.train(run)
+    assert_same(resumed, results(run))
+
+
+def test_a_finished_run_is_opened_not_trained_again():
+    run = small_run()
+    training.train(run)
+    before = (run.folder / "last.safetensors").stat().st_mtime_ns
+    training.train(run, watch=lambda history: pytest.fail("trained again"))
+    assert (run.folder / "last.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_made_with_other_parameters_is_refused_by_name():
+    run = small_run()
+    training.train(run)
+    before = results(run)
+    other = small_run(training={"epochs": 3, "batch_size": 8, "learning_rate": 0.5})
+    with pytest.raises(runs.RunError) as refused:
+        training.train(other)
+    assert "training.learning_rate is 0.001 there, 0.5 here" in str(refused.value)
+    assert "training.patches_per_epoch is 30 there, None here" in str(refused.value)
+    assert_same(before, results(run))
+
+
+def test_an_unfinished_run_is_not_mixed_with_another():
+    class Stop(Exception):
+        pass
+
+    def stop(_):
+        raise Stop
+
+    with pytest.raises(Stop):
+        training.train(small_run(), watch=stop)
+    with pytest.raises(runs.RunError, match="data.seed is 0 there, 1 here"):
+        data = small_study().data.model_copy(update={"seed": 1})
+        training.train(small_run(data=data.model_dump()))
+
+
+def test_statistics_that_do_not_touch_a_run_do_not_forbid_it():
+    training.train(small_run())
+    training.train(small_run(voting={"thetas": [0.5]}, bootstrap={"resamples": 10}))
+
+
+def test_a_loss_that_is_no_number_stops_and_says_what_to_do(monkeypatch):
+    run = small_run(training={"epochs": 3, "batch_size": 8, "learning_rate": 0.003})
+    whole = training.cross_entropy
+    calls = []
+
+    def diverging(logits, labels):
+        calls.append(1)
+        return whole(logits, labels) * (float("nan") if len(calls) > 6 else 1)
+
+    monkeypatch.setattr(training, "cross_entropy", diverging)
+    with pytest.raises(training.DivergedError) as stopped:
+        training.train(run)
+    assert "nan in epoch 1" in str(stopped.value) and "0.003" in str(stopped.value)
+    assert "training.learning_rate" in str(stopped.value)
+    assert (paths.beside(run.folder) / "epochs" / "000" / "row.json").is_file()
+
+
+def test_the_validated_epoch_is_the_earliest_best(monkeypatch):
+    run = small_run()
+    training.train(run)
+    table = runs.history(run).assign(validation_accuracy=[0.5, 0.75, 0.75])
+    table.to_csv(run.folder / "history.csv", index=False)
+    assert runs.validated(run) == 1
+
+
+def test_best_and_last_are_the_epochs_that_they_say():
+    run = small_run()
+    training.train(run)
+    stored = runs.load_margins(run, CELLS[0])
+    images = torch.from_numpy(packing.ensure(run.study, CELLS[0]).images[stored.image_index])
+    network = models.PatchNet(run.study.model, seed=1)
+    network.to(memory_format=torch.channels_last)
+    checkpoints.load_network(run.folder / "best.safetensors", network)
+    again = score(network, images, stored.origins, 16, torch.float32)
+    at = runs.validated(run)
+    np.testing.assert_allclose(stored.margins[at], again, rtol=1e-4, atol=1e-5)
+
+
+def test_an_epochs_patches_depend_on_seed_and_epoch_alone():
+    first = training.epoch_patches(40, 12, seed=3, epoch=5)
+    assert first.tolist() == training.epoch_patches(40, 12, seed=3, epoch=5).tolist()
+    assert len(set(first.tolist())) == 12 and set(first.tolist()) <= set(range(40))
+    assert first.tolist() != training.epoch_patches(40, 12, seed=3, epoch=6).tolist()
+    assert sorted(training.epoch_patches(40, None, seed=3, epoch=5)) == list(range(40))
+
+
+def test_a_last_batch_of_one_is_left_out():
+    sizes = [len(batch) for batch in training.batches(np.arange(9), 4)]
+    assert sizes == [4, 4]
+    assert [len(batch) for batch in training.batches(np.arange(10), 4)] == [4, 4, 2]
+
+
+def test_scoring_does_not_depend_on_the_batch_size(monkeypatch):
+    network = models.PatchNet(Model(name="test_resnet"), seed=0)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=generator)
+    origins = patches.grid_origins(32, 16)
+    whole = score(network, images, origins, 16, torch.float32)
+    monkeypatch.setattr("lib.scoring.PIXELS_PER_BATCH", 5 * 16 * 16)
+    np.testing.assert_allclose(whole, score(network, images, origins, 16, torch.float32), atol=1e-5)
+    assert whole.shape == (3, 4)
+
+
+def test_the_config_records_parameters_versions_and_the_packed_data():
+    run = small_run()
+    training.train(run)
+    config = json.loads((run.folder / "config.json").read_text())
+    assert config["training"]["learning_rate"] == 0.001 and config["patch_size"] == 16
+    assert set(config["packed"][CELLS[0]]) == {"test", "validation", "train"}
+    assert set(config["packed"][CELLS[1]]) == {"test"}
+    assert config["versions"]["torch"] and "git_commit" in config
