@@ -91,9 +91,11 @@ def run_folder(wildcards, size=None):
     return str(paths.results(NAME) / "runs" / RUN).format(**names)
 
 
+# ipykernel warns, in every notebook, that it talks to this machine over TCP.
 EXECUTE = (
-    "mkdir -p $(dirname {log}) && OMP_NUM_THREADS={threads} "
-    "papermill --log-level WARNING --no-progress-bar {input.notebook} {log} {params.flags}"
+    "mkdir -p $(dirname {log}) && OMP_NUM_THREADS={threads} papermill --log-level WARNING "
+    "--no-progress-bar {input.notebook} {log} {params.flags} "
+    "2>&1 | {{ grep -v IPKernelApp || true; }}"
 )
 
 
@@ -151,13 +153,15 @@ rule train:
         str(LOGS / "01_training__{train}__{variant}__p{size}__seed{seed}.ipynb"),
     params:
         flags=flags,
+        table=table(1).replace("{test}", "{train}"),
         study=digest("data", "cells", "model", "training", "crops"),
     threads: max(1, workflow.cores // NETWORKS)
     resources:
         gpu=GPU,
     retries: 2
     shell:
-        EXECUTE + " || test -f {output}/config.json"
+        # Its table is for 01_patch_accuracy to write.
+        "( " + EXECUTE + " || test -f {output}/config.json ) && rm -f {params.table}"
 
 
 EXPERIMENTS = {

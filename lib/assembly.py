@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from lib import paths, plots, published, runs, tables
 from lib.data import packing
-from lib.report import Report, Section
+from lib.report import NAMES, Report, Section
 from lib.study import Run, Study
 
 LEAD = (
@@ -34,14 +34,16 @@ STATISTICS_NOTE = (
     "that was chosen on a validation split."
 )
 RULES = {
-    "none": "each patch",
-    "whole": "each patch",
-    "grid": "vote, grid",
-    "crops": "vote, crops",
-    "mean_margin": "mean margin",
-    "confident": "vote, confident",
+    (1, "none"): "each patch",
+    (1, "whole"): "whole image",
+    (2, "grid"): "vote, grid",
+    (2, "mean_margin"): "mean margin",
+    (3, "crops"): "vote, crops",
+    (4, "confident"): "vote, confident",
 }
+"""What the page leads with: a rule of an experiment, and its name."""
 HEADLINE = {1: ("none", "whole"), 2: ("grid",), 3: ("crops",), 4: ("confident",)}
+ELSEWHERE = {"whole": "whole image", "none": "each patch", "grid": "vote, grid"}
 
 
 class StudyReport:
@@ -55,28 +57,30 @@ class StudyReport:
                 f"study {study.name!r} has no tables yet. Run `make study STUDY={study.name}`, or "
                 "notebooks 01 to 05"
             )
+        self.runs = self._finished()
 
     def glance(self) -> Section:
-        """All experiments in one figure per network family."""
+        """The validated accuracies of all rules, in one table and one figure per family."""
         section = self.page.section("At a glance")
-        for (train, variant), rows in self._families(self.tables):
-            confident = rows[rows["rule"] == "confident"]["theta"].min()
-            shown = rows[
-                (rows["statistic"] == "validated")
-                & rows["experiment"].isin(HEADLINE)
-                & rows["rule"].isin(RULES)
-                & (rows["theta"].isna() | (rows["theta"] == confident))
-            ]
+        matched = self.tables[self.tables["test"] == self.tables["train"]]
+        for (train, variant), rows in self._families(matched):
+            theta = rows[rows["rule"] == "confident"]["theta"].min()
+            rows = rows[(rows["statistic"] == "validated") & rows["theta"].fillna(theta).eq(theta)]
+            names = [RULES.get(key) for key in zip(rows["experiment"], rows["rule"], strict=True)]
+            shown = rows.assign(rule=names).dropna(subset="rule")
+            backbone = self._backbone(train, variant)
+            where = f"trained and tested on {train}, {variant}, backbone {backbone}"
+            section.heading(f"{self._kind} {where}".strip().capitalize())
+            wide = tables.side_by_side(shown, ["patch_size", "seed"], "rule", tuple(RULES.values()))
+            section.table(wide, f"Per cent, at the validated epoch; confident: θ = {theta:g}.")
             figure = plots.intervals(
-                shown.assign(rule=shown["rule"].map(RULES)),
+                shown,
                 "patch_size",
                 "rule",
                 xlabel=f"patch size, px ({self.study.data.image_size} is the whole image)",
-                title=f"{self._kind} {train}, {self.study.model.name}",
+                title=f"{self._kind} {train}, {backbone}",
             )
-            section.figure(
-                figure, f"Accuracy at the validated epoch by patch size: {train}, {variant}."
-            )
+            section.figure(figure, f"Accuracy at the validated epoch by patch size: {where}.")
             path = paths.report(self.study.name).with_name("overview.png")
             paths.write_whole(path, lambda p, f=figure: f.savefig(p, dpi=130, bbox_inches="tight"))
         return section
@@ -90,7 +94,9 @@ class StudyReport:
         ]
         index = ["patch_size", "theta"] if number == 4 else ["patch_size"]
         for (train, variant), rows in self._families(chosen):
-            section.heading(f"Trained on {train}, {variant}, backbone {self.study.model.name}")
+            section.heading(
+                f"Trained on {train}, {variant}, backbone {self._backbone(train, variant)}"
+            )
             ours = {
                 f"here, seed {seed}": tables.side_by_side(of, index)
                 for seed, of in rows.groupby("seed")
@@ -115,6 +121,7 @@ class StudyReport:
             )
             return
         shown = rows[rows["statistic"].isin(("top1", "average", "validated"))]
+        shown = shown.assign(statistic=shown["statistic"].map(NAMES))
         title = f"{self._kind} Experiment {number}"
         yield (
             plots.intervals(shown, "patch_size", "statistic", xlabel="patch size, px", title=title),
@@ -124,7 +131,7 @@ class StudyReport:
     def overlays(self, count: int = 4) -> Section:
         """Test pictures with their patches' P(fake), a figure per patch size."""
         section = self.page.section("Where patches are judged fake")
-        for run in self._finished():
+        for run in self.runs:
             if run.is_whole_image or run.seed != self.study.seeds[0]:
                 continue
             scored = runs.load_margins(run, run.train)
@@ -143,19 +150,25 @@ class StudyReport:
         section = self.page.section("Experiment 5: other content, another generator")
         section.text(CLAIMS[5])
         rows = self.tables[self.tables["experiment"].isin((1, 2, 5))]
-        rows = rows[rows["rule"].isin(("none", "whole", "grid", "mean_margin"))]
+        rows = rows[rows["rule"].isin(ELSEWHERE)].assign(rule=rows["rule"].map(ELSEWHERE))
         for (train, variant), family in self._families(rows):
-            section.heading(f"Trained on {train}, {variant}, backbone {self.study.model.name}")
-            index = ["test", "patch_size", "rule"] + ["seed"] * (family["seed"].nunique() > 1)
-            wanted = ("top1", "validated", "auc", "tpr", "tnr")
-            table = tables.side_by_side(family, index, wanted)
-            section.table(table, f"{STATISTICS_NOTE} {self._source}")
-            votes = family[(family["statistic"] == "validated") & (family["rule"] != "mean_margin")]
-            votes = votes[(votes["rule"] != "none")]
+            section.heading(
+                f"Trained on {train}, {variant}, backbone {self._backbone(train, variant)}"
+            )
+            table = tables.side_by_side(
+                family,
+                ["test", "patch_size", "seed", "rule"],
+                wanted=("validated", "auc", "tpr", "tnr"),
+            )
+            section.table(table, f"{STATISTICS_NOTE} AUC, TPR and TNR likewise. {self._source}")
+            votes = family[(family["statistic"] == "validated") & (family["rule"] != "each patch")]
             figure = plots.intervals(
-                votes, "patch_size", "test", xlabel="patch size, px",
-                title=f"{self._kind} grid vote (largest: whole image)",
-            )  # fmt: skip
+                votes,
+                "patch_size",
+                "test",
+                xlabel=f"patch size, px ({self.study.data.image_size} is the whole image)",
+                title=f"{self._kind} grid vote, and whole image",
+            )
             section.figure(figure, "Accuracy at the validated epoch on each test cell.")
         return section
 
@@ -197,7 +210,7 @@ class StudyReport:
         """The trained networks: epochs, times, machine and versions."""
         section = self.page.section("The networks")
         lines = {}
-        for run in self._finished():
+        for run in self.runs:
             config, history = runs.read_config(run.folder), runs.history(run)
             key = (run.train, run.variant, run.patch_size, run.seed)
             lines[key] = {
@@ -218,6 +231,12 @@ class StudyReport:
     def write(self) -> Path:
         """Writes the page."""
         return self.page.write()
+
+    def _backbone(self, train: str, variant: str) -> str:
+        """The backbone of one family of networks, as its runs recorded it."""
+        configs = [runs.read_config(r.folder) for r in self.runs if r.variant == variant]
+        names = {config["model"]["name"] for config in configs if config["train"] == train}
+        return ", ".join(sorted(names)) or "unknown"
 
     @property
     def _kind(self) -> str:

@@ -176,11 +176,7 @@ def _siblings(model: type[BaseModel], location: list[str]) -> list[str]:
     """The keys allowed beside the last one of `location`, a path of keys from `model` down."""
     models = [model]
     for part in location[:-1]:
-        kinds = [
-            m
-            for m in models
-            if part in get_args(getattr(m.model_fields.get("kind"), "annotation", None))
-        ]
+        kinds = [m for m in models if part in _kinds(m)]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = kinds or [inner for field in fields for inner in _models(field)] or models
     hidden = ("name", "variant") if models == [Study] else ()

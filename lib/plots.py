@@ -137,7 +137,7 @@ def intervals(
         title: the figure's title.
         chance: whether to mark an accuracy of one half.
     """
-    figure, axis = plt.subplots(figsize=(6.6, 3.4))
+    figure, axis = plt.subplots(figsize=(8.2, 3.8))
     steps = sorted(rows[x].unique(), reverse=True)
     groups = list(dict.fromkeys(rows[hue]))
     shifts = np.linspace(-0.12, 0.12, len(groups)) if len(groups) > 1 else [0.0]

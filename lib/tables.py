@@ -145,12 +145,22 @@ def percent(value: float, low: float = np.nan, high: float = np.nan) -> str:
 
 
 def side_by_side(
-    ours: pd.DataFrame, index: list[str], statistics: tuple[str, ...] = metrics.EPOCH_STATISTICS
+    ours: pd.DataFrame,
+    index: list[str],
+    across: str = "statistic",
+    wanted: tuple[str, ...] = metrics.EPOCH_STATISTICS,
 ) -> pd.DataFrame:
-    """Our rows as a table to read: a line per `index`, a column per statistic, in per cent."""
-    shown = ours[ours["statistic"].isin(statistics)].copy()
+    """Our rows as a table to read: a line per `index`, a column per wanted value of `across`.
+
+    Lines of one seed do not name it.
+
+    Returns:
+        Texts: per cent, with the interval in brackets.
+    """
+    shown = ours[ours[across].isin(wanted)].copy()
     shown["text"] = [
         percent(*row) for row in shown[["value", "low", "high"]].itertuples(index=False)
     ]
-    wide = shown.pivot(index=index, columns="statistic", values="text")
-    return wide[[s for s in statistics if s in wide.columns]].sort_index(ascending=False)
+    lines = [name for name in index if name != "seed" or shown["seed"].nunique() > 1]
+    wide = shown.pivot(index=lines, columns=across, values="text")
+    return wide[[name for name in wanted if name in wide.columns]].sort_index(ascending=False)

@@ -51,10 +51,12 @@ def snakemake(checkout: Path, *flags: str) -> str:
 
 
 def would_run(checkout: Path) -> set[str]:
-    """The rules that a dry run names."""
-    printed = snakemake(checkout, "--dry-run", "--quiet")
-    lines = printed.partition("job  ")[2].splitlines()[2:]
-    return {line.split()[0] for line in lines if len(line.split()) == 2} - {"total"}
+    """The rules that a dry run counts, none if it says that nothing is to be done."""
+    printed = snakemake(checkout, "--dry-run")
+    if "Nothing to be done" in printed:
+        return set()
+    counted = printed.partition("Job stats:")[2].partition("total")[0].splitlines()[3:]
+    return {line.split()[0] for line in counted if line.strip()}
 
 
 def kill_group(process: subprocess.Popen) -> None:

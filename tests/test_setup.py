@@ -23,12 +23,21 @@ def asked() -> list[str]:
     return [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["test"]]
 
 
-def needs(name: str) -> set[str]:
-    """The packages that an installed one needs here, extras left out."""
-    lines = distribution(name).requires or []
-    wanted = [Requirement(line) for line in lines]
-    here = [need for need in wanted if not need.marker or need.marker.evaluate({"extra": ""})]
-    return {canonicalize_name(need.name) for need in here}
+def closure(lines: list[str]) -> set[str]:
+    """All packages that these requirements need here, directly or through others."""
+    reached: set[str] = set()
+    waiting, known = [Requirement(line) for line in lines], set()
+    while waiting:
+        need = waiting.pop()
+        name = canonicalize_name(need.name)
+        reached.add(name)
+        for extra in ("", *need.extras):
+            if (name, extra) in known:
+                continue
+            known.add((name, extra))
+            wanted = [Requirement(line) for line in distribution(name).requires or []]
+            waiting += [n for n in wanted if not n.marker or n.marker.evaluate({"extra": extra})]
+    return reached
 
 
 def test_everything_that_the_project_asks_for_is_pinned():
@@ -40,11 +49,7 @@ def test_everything_that_the_project_asks_for_is_pinned():
 
 
 def test_the_pinned_set_is_closed_and_holds_nothing_else():
-    reached, waiting = set(), {canonicalize_name(Requirement(line).name) for line in asked()}
-    while waiting:
-        name = waiting.pop()
-        reached.add(name)
-        waiting |= needs(name) - reached
+    reached = closure(asked())
     # What torch brings for CUDA is pinned by torch itself, and is absent from its CPU build.
     cuda = {name for name in reached if re.match(r"nvidia-|cuda-|triton", name)}
     assert reached - cuda - set(pins()) == set()

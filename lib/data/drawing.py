@@ -119,7 +119,7 @@ class Draft:
         if filled < len(rows):
             raise PackingError(
                 f"{source.title}: {len(rows)} usable images are asked for, {filled} of its "
-                f"{len(names)} are usable{self._examples(label)}. Lower data.per_class or add images"
+                f"{len(names)} are usable{self._examples(label)}. Lower data.per_class, or add some"
             )
         self._check_skipped(label, source, max_skipped)
 

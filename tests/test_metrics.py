@@ -1,0 +1,274 @@
+"""Statistics: by hand, beside scipy and scikit-learn, and intervals that respect the images."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from scipy.stats import bootstrap
+from sklearn.metrics import roc_auc_score
+
+from lib import metrics
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def statistic(estimates: list[metrics.Estimate], name: str) -> metrics.Estimate:
+    (found,) = [estimate for estimate in estimates if estimate.statistic == name]
+    return found
+
+
+def some_labels(generator: np.random.Generator, most: int = 12) -> np.ndarray:
+    """Labels of both classes in random order."""
+    counts = generator.integers(1, most, 2)
+    return generator.permutation(np.repeat([0, 1], counts)).astype(np.uint8)
+
+
+# Seven epochs of four images: their accuracies are 0, 1, 0.5, 0.75, 1, 0.25 and 0.5.
+ROWS = ("0000", "1111", "1100", "1110", "1111", "1000", "0101")
+CORRECT = np.array([[int(right) for right in row] for row in ROWS])
+
+
+def by_hand(rows: int, validated: int) -> dict[str, tuple[float, int | None]]:
+    counts = metrics.resample(np.array([0, 0, 1, 1]), 100, 0)
+    epochs = np.arange(10, 10 + rows, dtype=np.int32)
+    found = metrics.over_epochs(CORRECT[:rows], epochs, validated, counts)
+    assert tuple(estimate.statistic for estimate in found) == metrics.EPOCH_STATISTICS
+    return {estimate.statistic: (estimate.value, estimate.epoch) for estimate in found}
+
+
+def test_accuracies_over_epochs_by_hand():
+    assert by_hand(7, validated=3) == {
+        "top1": (1.0, 11),  # the earlier of two
+        "top5": (pytest.approx((1 + 1 + 0.75 + 0.5 + 0.5) / 5), None),
+        "average": (pytest.approx(4 / 7), None),
+        "last": (0.5, 16),
+        "validated": (0.75, 13),
+    }
+
+
+def test_top5_of_fewer_than_five_epochs_is_the_mean_of_all():
+    found = by_hand(3, validated=0)
+    assert found["top5"] == found["average"] == (0.5, None)
+    assert found["validated"] == (0.0, 10)
+    one = by_hand(1, validated=0)
+    assert {value for value, _ in one.values()} == {0.0}
+    assert metrics.top(np.array([[0.1, 0.9], [0.3, 0.5]]), 1).tolist() == [0.9, 0.5]
+
+
+def test_the_validated_epoch_is_the_earliest_of_the_best():
+    assert metrics.validated_epoch(np.array([0.5, 0.9, 0.7, 0.9])) == 1
+    assert metrics.validated_epoch(np.array([0.5, 0.5])) == 0
+
+
+def test_the_interval_is_from_the_2_5th_to_the_97_5th_percentile():
+    assert metrics.interval(np.arange(1001.0)) == pytest.approx((25, 975), abs=1e-9)
+
+
+@given(SEEDS, st.integers(1, 9))
+def test_each_class_keeps_its_size_in_every_resample(seed, resamples):
+    labels = some_labels(np.random.default_rng(seed))
+    counts = metrics.resample(labels, resamples, seed)
+    assert counts.shape == (resamples, len(labels))
+    for label in (0, 1):
+        members = labels == label
+        assert (counts[:, members].sum(axis=1) == members.sum()).all()
+    np.testing.assert_array_equal(counts, metrics.resample(labels, resamples, seed))
+
+
+def test_resamples_depend_on_the_seed_and_draw_all_images_equally_often():
+    labels = np.repeat([0, 1], [5, 3])
+    counts = metrics.resample(labels, 4000, 0)
+    assert (counts != metrics.resample(labels, 4000, 1)).any()
+    # How often an image is drawn has a mean of 1 and a variance of (1 − 1/n) in a class of n.
+    assert np.abs(counts.mean(axis=0) - 1).max() < 5 / np.sqrt(4000)
+    np.testing.assert_allclose(counts[:, :5].var(axis=0), 1 - 1 / 5, rtol=0.1)
+    np.testing.assert_allclose(counts[:, 5:].var(axis=0), 1 - 1 / 3, rtol=0.1)
+    only_real = metrics.resample(np.zeros(3, np.uint8), 5, 0)
+    assert (only_real.sum(axis=1) == 3).all()
+
+
+def test_intervals_agree_with_scipys_bootstrap():
+    """Percentile intervals, the classes resampled apart, within Monte-Carlo error."""
+    generator, resamples = np.random.default_rng(1), 20_000
+    labels = np.repeat([0, 1], [40, 20]).astype(np.uint8)
+    right = generator.beta(2, 1, 60)  # as shares of patches
+    right[labels == 1] *= 0.5  # where the classes differ, resampling them together is wider
+
+    def accuracy(real, fake, axis):
+        return (40 * real.mean(axis=axis) + 20 * fake.mean(axis=axis)) / 60
+
+    theirs = bootstrap(
+        (right[:40], right[40:]),
+        accuracy,
+        vectorized=True,
+        method="percentile",
+        n_resamples=resamples,
+        rng=np.random.default_rng(2),
+    )
+    counts = metrics.resample(labels, resamples, 3)
+    ours = statistic(metrics.over_epochs(right[None], [0], 0, counts), "validated")
+    assert ours.value == pytest.approx(accuracy(right[:40], right[40:], 0))
+    # A quantile's own deviation is sqrt(q (1 − q) / B) / density, here 0.019 of the statistic's.
+    error = 4 * np.sqrt(2) * 0.019 * theirs.standard_error
+    low, high = theirs.confidence_interval
+    assert error < 0.05 * (high - low)
+    assert ours.low == pytest.approx(low, abs=error)
+    assert ours.high == pytest.approx(high, abs=error)
+
+
+@given(SEEDS, st.integers(1, 6))
+def test_the_interval_of_top1_lies_at_or_above_every_epochs(seed, epochs):
+    generator = np.random.default_rng(seed)
+    labels = some_labels(generator)
+    counts = metrics.resample(labels, 100, seed)
+    correct = generator.integers(0, 2, (epochs, len(labels)))
+    rows = [
+        metrics.over_epochs(correct, np.arange(epochs), epoch, counts) for epoch in range(epochs)
+    ]
+    top1 = statistic(rows[0], "top1")
+    for row in rows:
+        fixed = statistic(row, "validated")
+        assert top1.value >= fixed.value
+        assert top1.low >= fixed.low
+        assert top1.high >= fixed.high
+
+
+def test_top1_picks_its_epoch_again_in_each_resample():
+    """Two epochs right on opposite halves: the better of the two is never below one half."""
+    correct = np.array([[1, 0] * 20, [0, 1] * 20])
+    counts = metrics.resample(np.zeros(40, np.uint8), 2000, 0)
+    found = metrics.over_epochs(correct, np.arange(2), 0, counts)
+    top1, fixed = statistic(found, "top1"), statistic(found, "validated")
+    assert top1.value == fixed.value == 0.5
+    assert top1.low == 0.5
+    assert fixed.low < 0.4
+    drawn = counts @ correct.T / 40
+    assert (top1.low, top1.high) == pytest.approx(metrics.interval(drawn.max(axis=1)))
+
+
+def test_rules_that_are_always_right_have_no_spread():
+    counts = metrics.resample(np.repeat([0, 1], 7), 50, 0)
+    for estimate in metrics.over_epochs(np.ones((3, 14), bool), np.arange(3), 1, counts):
+        assert (estimate.value, estimate.low, estimate.high) == (1, 1, 1)
+
+
+def slow_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The AUC of each resample, image by image and patch by patch."""
+    per_image = scores.shape[1]
+    every = np.repeat(labels, per_image)
+    weights = [np.repeat(row, per_image) for row in counts]
+    return np.array([roc_auc_score(every, scores.ravel(), sample_weight=row) for row in weights])
+
+
+@settings(max_examples=12)
+@given(SEEDS, st.integers(1, 5), st.integers(2, 40))
+def test_auc_and_its_interval_are_scikit_learns_ties_included(seed, patches, distinct):
+    generator = np.random.default_rng(seed)
+    labels = some_labels(generator)
+    scores = generator.integers(0, distinct, (len(labels), patches)) / 8
+    counts = metrics.resample(labels, 30, seed)
+    auc = statistic(metrics.rates(scores, scores > 1, labels, counts), "auc")
+    assert auc.value == pytest.approx(
+        roc_auc_score(np.repeat(labels, patches), scores.ravel()), abs=1e-12
+    )
+    expected = metrics.interval(slow_auc(scores, labels, counts))
+    assert (auc.low, auc.high) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_interval_of_an_auc_of_many_distinct_scores():
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40).astype(np.uint8)
+    scores = generator.standard_normal((80, 64)) + 0.4 * labels[:, None]
+    assert np.unique(scores).size > metrics.MAX_BINS
+    counts = metrics.resample(labels, 200, 0)
+    auc = statistic(metrics.rates(scores, scores > 0, labels, counts), "auc")
+    assert auc.value == roc_auc_score(np.repeat(labels, 64), scores.ravel())
+    expected = metrics.interval(slow_auc(scores, labels, counts))
+    assert (auc.low, auc.high) == pytest.approx(expected, abs=1 / metrics.MAX_BINS)
+
+
+def test_both_rates_by_hand():
+    labels = np.array([0, 0, 0, 0, 1, 1], np.uint8)
+    fake = np.array([1, 0, 0, 0, 1, 0], bool)
+    counts = metrics.resample(labels, 400, 0)
+    found = metrics.rates(fake.astype(float), fake, labels, counts)
+    assert [estimate.statistic for estimate in found] == ["auc", "tpr", "tnr"]
+    tpr, tnr = statistic(found, "tpr"), statistic(found, "tnr")
+    assert (tpr.value, tnr.value) == (0.5, 0.75)
+    # Two fakes drawn twice are right 0, 1 or 2 times with probabilities ¼, ½ and ¼.
+    assert (tpr.low, tpr.high) == (0, 1)
+    # Four reals drawn again are all wrong in 1 resample of 256, all right in 81.
+    assert (tnr.low, tnr.high) == (0.25, 1)
+
+
+def test_rates_of_patches_are_shares_of_patches():
+    labels = np.array([0, 1], np.uint8)
+    fake = np.array([[0, 0, 0, 1], [1, 1, 0, 0]], bool)
+    found = metrics.rates(fake.astype(float), fake, labels, metrics.resample(labels, 9, 0))
+    assert statistic(found, "tpr").value == 0.5
+    assert statistic(found, "tnr").value == 0.75
+    assert statistic(found, "auc").value == 0.625  # 2·3 pairs won and 2·1 + 2·3 tied, of 16
+
+
+@pytest.mark.parametrize(("label", "rate"), [(0, "tnr"), (1, "tpr")])
+def test_the_rate_of_an_absent_class_is_left_out(label, rate):
+    labels = np.full(3, label, np.uint8)
+    scores = np.array([0.1, 0.9, 0.8])
+    found = metrics.rates(scores, scores > 0.5, labels, metrics.resample(labels, 9, 0))
+    assert [estimate.statistic for estimate in found] == [rate]
+
+
+@given(SEEDS)
+def test_a_rule_does_not_differ_from_itself(seed):
+    generator = np.random.default_rng(seed)
+    labels = some_labels(generator)
+    counts = metrics.resample(labels, 50, seed)
+    first, second = generator.random((2, len(labels)))
+    same = metrics.difference(first, first, counts)
+    assert (same.statistic, same.value, same.low, same.high) == ("difference", 0, 0, 0)
+    there, back = (
+        metrics.difference(first, second, counts),
+        metrics.difference(second, first, counts),
+    )
+    assert there.value == pytest.approx(first.mean() - second.mean())
+    assert (back.value, back.low, back.high) == pytest.approx(
+        (-there.value, -there.high, -there.low)
+    )
+
+
+def test_a_difference_is_paired():
+    """Rules that are right on the same images differ by less than their intervals are wide."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 100)
+    first = generator.integers(0, 2, 200)
+    second = first.copy()
+    second[np.flatnonzero(first)[:10]] = 0
+    counts = metrics.resample(labels, 1000, 0)
+    gain = metrics.difference(first, second, counts)
+    assert gain.value == pytest.approx(0.05)
+    assert 0 < gain.low < 0.05 < gain.high
+    alone = statistic(metrics.over_epochs(first[None], [0], 0, counts), "last")
+    assert gain.high - gain.low < 0.6 * (alone.high - alone.low)
+
+
+def test_copies_of_an_images_patches_do_not_narrow_its_interval():
+    """Were patches taken as independent, eight copies would narrow it by sqrt(8)."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 30).astype(np.uint8)
+    z = generator.standard_normal((60, 4)) + 0.5 * labels[:, None]
+    counts = metrics.resample(labels, 300, 0)
+    copies = np.tile(z, 8)
+    for few, many in zip(
+        metrics.rates(z, z > 0, labels, counts),
+        metrics.rates(copies, copies > 0, labels, counts),
+        strict=True,
+    ):
+        assert few.low < few.value < few.high
+        assert many[1:4] == pytest.approx(few[1:4], abs=1e-6)
+    right = (z > 0) == labels[:, None].astype(bool)
+    few, many = (
+        statistic(metrics.over_epochs(r.mean(axis=1)[None], [0], 0, counts), "validated")
+        for r in (right, np.tile(right, 8))
+    )
+    assert few.low < few.value < few.high
+    assert many[1:4] == few[1:4]

@@ -1,0 +1,423 @@
+"""Parameters: every study loads, every mistake is named, and notebooks ask for what they have."""
+
+import ast
+import io
+import json
+import tokenize
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from lib import params, paths
+from lib.params import ParameterError
+
+NOTEBOOKS = sorted(file.stem for file in paths.NOTEBOOKS.glob("0?_*.ipynb"))
+TINY = {
+    "title": "Leaves",
+    "data": {"image_size": 64, "per_class": {"train": 3, "validation": 2, "test": 4}},
+    "cells": {
+        "leaves-gan_a": {
+            "real": {"kind": "files", "path": "leaves"},
+            "fake": {"kind": "simulated", "content": "sim_faces", "generator": "sim_progan"},
+        },
+        "stones-gan_b": {
+            "real": {"kind": "files", "path": "stones"},
+            "fake": {"kind": "files", "path": "gan_b"},
+        },
+    },
+    "train_on": ["leaves-gan_a"],
+    "patch_sizes": [64, 32],
+    "variants": {"short": {"training": {"epochs": 3}, "voting": {"thetas": [0.5]}}},
+}
+CELL = {"study": "tiny", "dataset": "leaves", "gan": "gan_a"}
+RUN = {**CELL, "patch_size": 32, "seed": 0, "variant": "plain", "overrides": {}}
+
+
+@pytest.fixture
+def tiny(monkeypatch, tmp_path):
+    """Writes `params/tiny.yaml`: TINY, but for changes given by path, `...` taking a key away."""
+    monkeypatch.setattr(paths, "PARAMS", tmp_path)
+
+    def write(changes: Mapping[str, Any] | None = None) -> None:
+        content = json.loads(json.dumps(TINY))
+        for path, value in (changes or {}).items():
+            *sections, key = path.split("/")
+            at = content
+            for section in sections:
+                at = at.setdefault(section, {})
+            if value is ...:
+                del at[key]
+            else:
+                at[key] = value
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(content), "utf-8")
+
+    write()
+    return write
+
+
+def message(call, *args, **kwargs) -> str:
+    with pytest.raises(ParameterError) as error:
+        call(*args, **kwargs)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("name", params.studies())
+def test_every_study_loads_in_every_variant(name):
+    study = params.load(name)
+    assert (study.name, study.variant) == (name, "plain")
+    for variant in study.variants:
+        assert params.load(name, variant).variant == variant
+    for size in study.patch_sizes:
+        for train in study.train_on:
+            for test in study.cells:
+                dataset, gan = train.split("-")
+                other = dict(zip(("test_dataset", "test_gan"), test.split("-"), strict=True))
+                run = params.run(name, dataset, gan, size, **other)
+                assert (run.train, run.test, run.variant) == (train, test, "plain")
+                assert run.is_whole_image == (size == study.data.image_size)
+
+
+def test_the_studies_that_the_readme_names_are_there():
+    assert {"smoke", "demo", "paper"} <= set(params.studies())
+
+
+def test_a_study_as_its_file_says(tiny):
+    study = params.load("tiny")
+    assert study.data.per_class.test == 4
+    assert (study.data.crop, study.data.resample, study.data.max_skipped) == (
+        "centre",
+        "lanczos",
+        0.01,
+    )
+    assert study.cells["leaves-gan_a"].fake.generator == "sim_progan"
+    assert (study.training.epochs, study.training.batch_size) == (50, 128)
+    assert study.voting.thetas == [1.0, 0.9, 0.8, 0.7, 0.6]
+    assert study.simulated
+    tiny({"cells/leaves-gan_a/fake": {"kind": "files", "path": "x"}})
+    assert not params.load("tiny").simulated
+
+
+def test_a_variant_changes_its_sections_and_keeps_the_rest(tiny):
+    short = params.load("tiny", "short")
+    assert (short.variant, short.training.epochs, short.voting.thetas) == ("short", 3, [0.5])
+    plain = params.load("tiny")
+    assert short.training.batch_size == plain.training.batch_size
+    assert (short.model, short.data, short.cells) == (plain.model, plain.data, plain.cells)
+    assert plain.training.epochs == 50
+
+
+def test_overrides_change_a_variant_further(tiny):
+    named = params.load("tiny", "small", {"model": {"name": "test_resnet"}})
+    assert (named.variant, named.model.name, named.training.epochs) == ("small", "test_resnet", 50)
+    further = params.load("tiny", "short", {"training": {"batch_size": 9}})
+    assert (further.training.epochs, further.training.batch_size) == (3, 9)
+
+
+def test_a_run_knows_its_cells(tiny):
+    run = params.run(**RUN)
+    assert (run.train, run.test, run.variant, run.is_whole_image) == (
+        *("leaves-gan_a", "leaves-gan_a"),
+        *("plain", False),
+    )
+    other = params.run(**RUN, test_dataset="stones", test_gan="gan_b")
+    assert (other.train, other.test) == ("leaves-gan_a", "stones-gan_b")
+    assert params.run(**{**RUN, "patch_size": 64}).is_whole_image
+    assert params.run(**{**RUN, "dataset": "stones", "gan": "gan_b"}).train == "stones-gan_b"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"titel": 1}, ["titel: unknown key", "title, train_on", "did you mean title?"]),
+        (
+            {"training/epoch": 3},
+            ["training.epoch: unknown key", "batch_size, device, epochs", "did you mean epochs?"],
+        ),
+        ({"data/per_class/tset": 3}, ["data.per_class.tset: unknown key", "test, train, valid"]),
+        ({"data/size": 64}, ["data.size: unknown key", "crop, image_size, max_skipped"]),
+        (
+            {"cells/leaves-gan_a/rael": {}},
+            ["cells.leaves-gan_a.rael: unknown key; allowed: fake, real (did you mean real?)"],
+        ),
+        (
+            {"cells/stones-gan_b/real/pth": "x"},
+            [
+                "cells.stones-gan_b.real",
+                "pth: unknown key; allowed: kind, path (did you mean path?",
+            ],
+        ),
+        ({"title": ...}, ["title: missing"]),
+        ({"data/image_size": ...}, ["data.image_size: missing"]),
+        ({"cells/stones-gan_b/fake": ...}, ["cells.stones-gan_b.fake: missing"]),
+        ({"training/epochs": "many"}, ["training.epochs: got 'many'", "valid integer"]),
+        ({"training/epochs": 2.5}, ["training.epochs: got 2.5", "valid integer"]),
+        ({"training/epochs": 0}, ["training.epochs: got 0", "greater than or equal to 1"]),
+        ({"training/epochs": True}, ["training.epochs: got True", "valid integer"]),
+        ({"training": 3}, ["training: got 3", "dictionary"]),
+        ({"training/learning_rate": 0}, ["training.learning_rate: got 0", "greater than 0"]),
+        ({"training/precision": "fp16"}, ["training.precision: got 'fp16'", "'fp32' or 'bf16'"]),
+        ({"data/resample": "best"}, ["data.resample: got 'best'", "'lanczos', 'bicubic'"]),
+        ({"data/seed": -1}, ["data.seed: got -1", "greater than or equal to 0"]),
+        ({"data/max_skipped": 2}, ["data.max_skipped: got 2", "less than or equal to 1"]),
+        ({"patch_sizes": [64, 24]}, ["patch_size: 24 does not divide", "64", "[8, 16, 32, 64]"]),
+        ({"patch_sizes": []}, ["patch_sizes: got []", "at least 1"]),
+        ({"patch_sizes": [0]}, ["patch_sizes.0: got 0", "greater than or equal to 1"]),
+        ({"voting/crops_per_image": 64}, ["voting.crops_per_image: got 64", "an odd number"]),
+        ({"voting/crops_per_image": -1}, ["voting.crops_per_image: got -1"]),
+        ({"voting/thetas": [1.0, 0]}, ["voting.thetas.1: got 0", "greater than 0"]),
+        ({"voting/thetas": [1.01]}, ["voting.thetas.0: got 1.01", "less than or equal to 1"]),
+        ({"voting/thetas": [float("nan")]}, ["voting.thetas.0: got nan"]),
+        ({"voting/thetas": []}, ["voting.thetas: got []", "at least 1"]),
+        (
+            {"train_on": ["leaves-gan_b"]},
+            ["no cell 'leaves-gan_b'", "leaves-gan_a", "stones-gan_b"],
+        ),
+        ({"cells/Leaves-gan": TINY["cells"]["stones-gan_b"]}, ["cell 'Leaves-gan'", "lower-case"]),
+        ({"cells/leaves": TINY["cells"]["stones-gan_b"]}, ["cell 'leaves'", "<dataset>-<gan>"]),
+        ({"cells/a-b-c": TINY["cells"]["stones-gan_b"]}, ["cell 'a-b-c'", "<dataset>-<gan>"]),
+        ({"cells/a__b-c": TINY["cells"]["stones-gan_b"]}, ["cell 'a__b-c'", "single underscores"]),
+        (
+            {"cells/stones-gan_b/real/kind": "url"},
+            ["cells.stones-gan_b.real", "'files', 'simulated'"],
+        ),
+        ({"cells/leaves-gan_a/fake/content": "cats"}, ["content: got 'cats'", "'sim_faces' or"]),
+        ({"seeds": [0, -1]}, ["seeds.1: got -1"]),
+        ({"model/name": 5}, ["model.name: got 5", "valid string"]),
+    ],
+)
+def test_a_mistake_in_a_study_is_named(tiny, changes, expected):
+    tiny(changes)
+    found = message(params.load, "tiny")
+    assert "params/tiny.yaml: " in found
+    for part in expected:
+        assert part in found
+
+
+def test_all_mistakes_are_named_at_once(tiny):
+    tiny({"titel": 1, "training/epochs": "many"})
+    assert len(message(params.load, "tiny").splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", ["- title\n- data\n", "title: [a\ndata: 3\n", "smoke", ""])
+def test_a_file_that_is_no_mapping_is_named(tiny, text):
+    (paths.PARAMS / "tiny.yaml").write_text(text, "utf-8")
+    assert "params/tiny.yaml" in message(params.load, "tiny")
+
+
+def test_a_mistake_in_a_variant_is_named_when_it_is_used(tiny):
+    tiny({"variants/short/training/epoch": 3})
+    assert "training.epoch: unknown key" in message(params.load, "tiny", "short")
+    tiny({"variants/short/data": {"seed": 2}})
+    found = message(params.load, "tiny", "short")
+    assert "data: a variant can change model, training, voting, bootstrap" in found
+    assert "make a new study file" in found
+
+
+@pytest.mark.parametrize("content", [None, [], "short", {"short": None}, {"short": 3}])
+def test_ill_typed_variants_are_named(tiny, content):
+    tiny({"variants": content})
+    assert "variants" in message(params.load, "tiny", "short")
+
+
+def test_an_unknown_study_or_variant_is_named_with_those_that_are(tiny):
+    assert message(params.load, "tinny") == "study: no study 'tinny'; there are tiny"
+    found = message(params.load, "tiny", "long")
+    assert found == "variant: study 'tiny' has no 'long'; it has plain, short"
+
+
+@pytest.mark.parametrize("overrides", [{"training": {"epochs": 3}}, {"voting": {"thetas": [0.5]}}])
+def test_overrides_need_a_variants_name(tiny, overrides):
+    found = message(params.load, "tiny", "plain", overrides)
+    assert f"overrides: {overrides}" in found
+    assert "give them a name" in found
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"data": {"seed": 1}}, "data: a variant can change model, training, voting, bootstrap"),
+        ({"trainin": {}}, "did you mean training?"),
+        ({"patch_sizes": [32]}, "patch_sizes: a variant can change"),
+        ({"training": {"epoch": 1}}, "training.epoch: unknown key"),
+        ({"training": {"epochs": "x"}}, "training.epochs: got 'x'"),
+        ({"voting": {"crops_per_image": 4}}, "voting.crops_per_image: got 4: an odd number"),
+        ({"training": None}, "training: got None"),
+    ],
+)
+def test_a_mistake_in_overrides_is_named(tiny, overrides, expected):
+    assert expected in message(params.load, "tiny", "mine", overrides)
+
+
+@pytest.mark.parametrize("overrides", [[1], "epochs", 3])
+def test_overrides_that_are_no_mapping_are_named(tiny, overrides):
+    assert "overrides" in message(params.load, "tiny", "mine", overrides)
+
+
+@pytest.mark.parametrize("variant", ["My-Variant", "a__b", "", "a/b"])
+def test_a_variants_name_is_checked(tiny, variant):
+    found = message(params.load, "tiny", variant, {"training": {"epochs": 3}})
+    assert f"variant: got '{variant}'" in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"dataset": "leafs"}, "no cell 'leafs-gan_a'; it has leaves-gan_a, stones-gan_b"),
+        ({"test_gan": "gan_b"}, "no cell 'leaves-gan_b'; it has leaves-gan_a, stones-gan_b"),
+        ({"gan": "GAN"}, "gan: got 'GAN'"),
+        ({"patch_size": 24}, "patch_size: 24 does not divide the image size 64"),
+        ({"patch_size": 128}, "patch_size: 128 does not divide the image size 64"),
+        ({"patch_size": 0}, "patch_size: got 0"),
+        ({"patch_size": -32}, "patch_size: got -32"),
+        ({"patch_size": "big"}, "patch_size: got 'big'"),
+        ({"seed": -1}, "seed: got -1"),
+        ({"seed": 0.5}, "seed: got 0.5"),
+        ({"seed": "0"}, "seed: got '0'"),
+        ({"study": "tinny"}, "study: no study 'tinny'"),
+        ({"variant": "long"}, "variant: study 'tiny' has no 'long'"),
+    ],
+)
+def test_a_mistake_in_a_runs_parameters_is_named(tiny, changes, expected):
+    assert expected in message(params.run, **{**RUN, **changes})
+
+
+def injected(**given) -> dict[str, Any]:
+    """A notebook's namespace after papermill injected `given`, as IPython keeps its history."""
+    cell = "# Parameters\n" + "".join(f"{key} = {value!r}\n" for key, value in given.items())
+    return {**RUN, **given, "In": ["", 'study = "smoke"', cell, "run = 1"]}
+
+
+def test_what_papermill_injects_is_used(tiny):
+    run = params.from_notebook(injected(patch_size=64, seed=4))
+    assert (run.patch_size, run.seed) == (64, 4)
+    tested = injected(test_dataset="stones", test_gan="gan_b")
+    assert params.from_notebook(tested, also=params.TEST_PARAMETERS).test == "stones-gan_b"
+    assert params.cell_from_notebook({**CELL, "In": ["# Parameters\nstudy = 'tiny'\n"]}) == (
+        params.load("tiny"),
+        "leaves-gan_a",
+    )
+    assert params.study_from_notebook({"study": "tiny"}) == params.load("tiny")
+
+
+def test_a_parameter_that_the_notebook_does_not_have_is_refused(tiny):
+    found = message(params.from_notebook, injected(patchsize=16))
+    assert found.startswith(
+        "patchsize: unknown parameter; allowed: study, dataset, gan, patch_size"
+    )
+    assert "did you mean patch_size?" in found
+    assert "test_gan: unknown" in message(params.from_notebook, injected(test_gan="gan_b"))
+    assert "seed: unknown" in message(params.cell_from_notebook, injected(seed=1))
+    assert "gan: unknown" in message(params.study_from_notebook, injected(gan="gan_b"))
+
+
+def test_other_cells_may_assign_what_they_like(tiny):
+    namespace = {**RUN, "In": ["", "epochs = 3\n", "# parameters of mine\nlayers = 2\n"]}
+    assert params.from_notebook(namespace).patch_size == 32
+
+
+def test_the_whole_image_is_refused_where_patches_vote(tiny):
+    found = message(params.from_notebook, injected(patch_size=64), votes=True)
+    assert "patch_size: 64 px is the whole image" in found
+    assert "[32]" in found
+    assert params.from_notebook(injected(patch_size=64)).is_whole_image
+    assert params.from_notebook(injected(patch_size=32), votes=True).patch_size == 32
+
+
+class Recorder(dict):
+    """A namespace that remembers which of its entries were asked for."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        super().__init__(content)
+        self.asked: list[str] = []
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked.append(key)
+        return super().__getitem__(key)
+
+
+def cells(notebook: str) -> list[dict[str, Any]]:
+    content = json.loads((paths.NOTEBOOKS / f"{notebook}.ipynb").read_text("utf-8"))
+    return [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+
+
+def parameters(notebook: str) -> str:
+    """The source of the notebook's one `parameters` cell."""
+    (found,) = [c for c in cells(notebook) if "parameters" in c["metadata"].get("tags", [])]
+    return "".join(found["source"])
+
+
+def assigned(notebook: str) -> dict[str, Any]:
+    """The parameters and their values; fails for anything but an assignment of a literal."""
+    found = {}
+    for statement in ast.parse(parameters(notebook)).body:
+        (target,) = statement.targets
+        found[target.id] = ast.literal_eval(statement.value)
+    return found
+
+
+def asking(notebook: str) -> ast.Call:
+    """The call by which the notebook reads its parameters."""
+    source = "\n".join("".join(cell["source"]) for cell in cells(notebook))
+    (call,) = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("from_notebook")
+    ]
+    assert ast.unparse(call.args[0]) == "globals()"
+    return call
+
+
+def test_there_is_a_notebook_for_each_station():
+    stations = ("data", "patch_accuracy", "grid_vote", "random_vote", "confident_vote")
+    stations += ("generalization", "report")
+    assert [f"{number:02d}_{name}" for number, name in enumerate(stations)] == NOTEBOOKS
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_a_notebook_reads_exactly_the_parameters_it_has(notebook):
+    given = Recorder(assigned(notebook))
+    eval(ast.unparse(asking(notebook)), {"params": params, "globals": lambda: given})  # noqa: S307
+    assert sorted(set(given.asked)) == sorted(given)
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS[1:6])
+def test_notebooks_have_the_contracts_parameters(notebook):
+    expected = ["study", "dataset", "gan", "patch_size", "seed", "variant", "overrides"]
+    if notebook.startswith("05"):
+        expected += ["test_dataset", "test_gan"]
+    assert list(assigned(notebook)) == expected
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_every_parameter_has_a_comment(notebook):
+    source = parameters(notebook)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    commented = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
+    lines = {statement.lineno for statement in ast.parse(source).body}
+    assert lines == set(range(1, len(source.splitlines()) + 1))
+    assert commented == lines
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_the_defaults_are_the_smoke_study(notebook):
+    given, smoke = assigned(notebook), params.load("smoke")
+    assert given["study"] == "smoke"
+    if "dataset" in given:
+        assert f"{given['dataset']}-{given['gan']}" in smoke.train_on
+    if "patch_size" in given:
+        assert given["patch_size"] in smoke.patch_sizes
+        assert given["seed"] in smoke.seeds
+        assert (given["variant"], given["overrides"]) == ("plain", {})
+    if "test_gan" in given:
+        other = f"{given['test_dataset']}-{given['test_gan']}"
+        assert other in smoke.cells
+        assert other not in smoke.train_on
+
+
+@pytest.mark.parametrize("notebook", ["02_grid_vote", "03_random_vote", "04_confident_vote"])
+def test_notebooks_in_which_patches_vote_refuse_the_whole_image(notebook):
+    whole = {**assigned(notebook), "patch_size": 64}
+    with pytest.raises(ParameterError, match="64 px is the whole image"):
+        eval(ast.unparse(asking(notebook)), {"params": params, "globals": lambda: whole})  # noqa: S307

@@ -1,0 +1,233 @@
+"""The report: one self-contained page that says what is simulated and hides no markup."""
+
+from html.parser import HTMLParser
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from lib import params, paths, published, runs, tables, voting
+from lib.assembly import StudyReport
+from lib.data import packing
+from lib.report import SIMULATED, Report
+
+CELL = "leaves-gan_a"
+SIMULATED_CELL = {"kind": "simulated", "content": "sim_faces"}
+
+
+class Page(HTMLParser):
+    """What a browser would load, and read."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags, self.addresses, self.ids, self.texts = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append(tag)
+        self.addresses += [attributes[key] for key in ("src", "href") if key in attributes]
+        self.ids += [attributes["id"]] if "id" in attributes else []
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def assert_self_contained(text: str) -> Page:
+    page = Page(text)
+    for address in page.addresses:
+        assert address.startswith(("data:image/png;base64,", "#")), address[:80]
+    for found in ("http://", "https://", "url(", "@import"):
+        assert found not in text
+    assert not {"script", "link", "iframe", "pre", "textarea"} & set(page.tags)  # nor code cells
+    assert "jp-" not in text.replace("base64", "")[:20_000]
+    assert {address[1:] for address in page.addresses if address[0] == "#"} <= set(page.ids)
+    return page
+
+
+def simulated(make_study, **changes):
+    fake = {**SIMULATED_CELL, "generator": "sim_progan"}
+    return make_study(cells={CELL: {"real": SIMULATED_CELL, "fake": fake}}, **changes)
+
+
+def small_report(study) -> Report:
+    report = Report(study, "What happens?")
+    section = report.section("First & last")
+    section.text("A paragraph.")
+    section.items(["one", "two"])
+    section.heading("Numbers")
+    frame = pd.DataFrame({"top1": [0.123456, None]}, index=pd.Index([64, 32], name="patch_size"))
+    section.table(frame, "A caption.")
+    figure = plt.figure(figsize=(1, 1))
+    section.figure(figure, "A figure.")
+    plt.close(figure)
+    return report
+
+
+def test_a_page_holds_all_that_was_added(make_study, work):
+    study = make_study()
+    path = small_report(study).write()
+    assert path == work / "work" / "reports" / "tiny" / "index.html"
+    page = assert_self_contained(path.read_text("utf-8"))
+    for part in (
+        *("Leaves and two generators", "What happens?", "First & last", "A paragraph.", "one"),
+        *("Numbers", "A caption.", "A figure.", "patch size, px", "top-1", "0.1235", "—"),
+        "results/tiny/",
+    ):
+        assert part in page.text
+    assert page.tags.count("img") == 1
+    assert page.ids == ["first-last"]
+    assert "#first-last" in page.addresses
+    assert [file.name for file in path.parent.iterdir()] == ["index.html"]
+
+
+def test_a_page_says_so_iff_the_study_is_simulated(make_study, work):
+    for study, expected in ((make_study(), False), (simulated(make_study), True)):
+        text = Page(small_report(study).write().read_text("utf-8")).text
+        assert (SIMULATED in text) == expected
+        assert ("simulated" in text.lower()) == expected
+    one = {"real": {"kind": "files", "path": "x"}, "fake": SIMULATED_CELL}
+    mixed = make_study(cells={CELL: one})
+    assert SIMULATED in Page(small_report(mixed).write().read_text("utf-8")).text
+
+
+def test_markup_in_texts_is_shown_and_not_obeyed(make_study, work):
+    evil = '<script>alert("1")</script> & "quoted"'
+    report = Report(make_study(title=evil), evil)
+    section = report.section(evil)
+    section.text(evil)
+    section.heading(evil)
+    section.items([evil])
+    section.table(pd.DataFrame({evil: [evil]}, index=[evil]), evil)
+    figure = plt.figure(figsize=(1, 1))
+    section.figure(figure, evil)
+    plt.close(figure)
+    text = report.write().read_text("utf-8")
+    page = assert_self_contained(text)
+    assert "<script" not in text
+    assert page.text.count(evil) >= 9
+    assert 'alt="&lt;script&gt;' in text
+
+
+def test_a_table_that_is_shown_is_not_changed(make_study, work):
+    frame = pd.DataFrame({"top1": [0.5]}, index=pd.Index([64], name="patch_size"))
+    frame.columns.name = "statistic"
+    before = frame.copy()
+    Report(make_study(), "").section("One").table(frame)
+    pd.testing.assert_frame_equal(frame, before)
+    assert (frame.index.name, frame.columns.name) == ("patch_size", "statistic")
+
+
+def test_a_section_shows_itself_in_a_notebook(make_study, work):
+    section = Report(make_study(), "").section("One")
+    section.text("first < second")
+    section.text("third")
+    assert section._repr_html_() == "<p>first &lt; second</p>\n<p>third</p>"
+    assert "One" in repr(section)
+
+
+# A whole study's
+
+
+@pytest.fixture
+def study(make_study, draw, finish, make_run):
+    """A study with packed data, and tables of Experiments 1 to 5 in two variants."""
+    for name in ("leaves", "gan_a", "gan_b"):
+        draw(name, 12)
+    generator = np.random.default_rng(0)
+    labels = [0] * 4 + [1] * 4
+    for variant in ("plain", "short"):
+        for size, patches in ((16, 1), (8, 4)):
+            for gan in (None, "gan_b"):
+                run = make_run(patch_size=size, test_gan=gan, variant=variant)
+                z = generator.standard_normal((2, 8, patches)) + np.array(labels)[:, None] - 0.5
+                finish(run, z, labels, [0.6, 0.7])
+                if size == 8:
+                    finish(run, z[..., [0, 1, 2, 3, 0]], labels, [0.6, 0.7], kind="crops")
+                write_tables(run)
+    return make_study(deviations=["Leaves are no faces."])
+
+
+def write_tables(run) -> None:
+    scored = runs.load_margins(run, run.test)
+    if run.test != run.train or run.is_whole_image:
+        sheet = tables.Sheet(run, 1 if run.test == run.train else 5, scored)
+        sheet.patches()
+        if not run.is_whole_image:
+            sheet.vote("grid")
+        sheet.save()
+        return
+    sheets = {number: tables.Sheet(run, number, scored) for number in (1, 2, 3, 4)}
+    sheets[1].patches()
+    sheets[2].vote("grid")
+    sheets[3].also(runs.load_margins(run, run.test, kind="crops")).vote("crops")
+    for theta, vote in voting.confident(scored.margins, run.study.voting.thetas).items():
+        sheets[4].confident(theta, vote, "share")
+    for sheet in sheets.values():
+        sheet.save()
+
+
+def complete(study) -> StudyReport:
+    report = StudyReport(study)
+    report.glance()
+    for number in (1, 2, 3, 4):
+        report.experiment(number)
+    report.overlays(count=2)
+    report.generalization()
+    report.protocol()
+    report.data()
+    report.networks()
+    return report
+
+
+def test_a_studys_report_has_every_section(study, work):
+    path = complete(study).write()
+    page = assert_self_contained(path.read_text("utf-8"))
+    titles = [*(published.TITLES[number] for number in (1, 2, 3, 4)), "At a glance", "What was run"]
+    for part in (*titles, "Leaves are no faces.", "The networks", "98.45", CELL, "leaves-gan_b"):
+        assert part in page.text
+    assert SIMULATED not in page.text
+    assert "Simulated: " not in page.text
+    assert len(page.ids) == len(set(page.ids)) == 10
+    assert page.tags.count("img") == 2 + 4 * 2 + 2 + 2  # per variant, but for overlays: per network
+    assert (path.parent / "overview.png").is_file()
+
+
+def test_a_report_holds_what_has_been_run_and_invents_nothing(study, work):
+    for number in (2, 3, 4, 5):
+        for file in (paths.results("tiny") / "tables" / f"exp{number}").glob("*.csv"):
+            file.unlink()
+    page = Page(complete(study).write().read_text("utf-8"))
+    assert page.text.count("Not run yet.") == 3
+
+
+def test_a_study_without_tables_says_what_to_run(make_study, work):
+    with pytest.raises(runs.RunError, match=r"no tables yet. Run `make study STUDY=tiny`"):
+        StudyReport(make_study())
+
+
+def test_every_network_is_shown_with_its_own_backbone(study, work, monkeypatch):
+    """A variant may be another model; its results must not stand under the plain one's name."""
+    content = study.model_dump(exclude={"name", "variant"})
+    content["variants"] = {"short": {"model": {"name": "test_resnet"}}}
+    (work / "tiny.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    monkeypatch.setattr(paths, "PARAMS", work)
+    report = StudyReport(params.load("tiny"))
+    shown = str(report.experiment(1)._repr_html_())
+    plain, short = shown.split(f"{CELL}, short")
+    assert "legacy_xception" in plain
+    assert "test_resnet" in short
+    assert "legacy_xception" not in short
+
+
+def test_the_packed_images_are_counted(study, work):
+    shown = StudyReport(study).data()._repr_html_()
+    splits = packing.ensure(study, CELL).manifest["split"].value_counts()
+    for count in splits:
+        assert f"<td>{count}</td>" in shown

@@ -1,0 +1,264 @@
+"""Runs: what may not be mixed is refused by name, margins round trip, errors say what to do."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from lib import paths, runs
+from lib.runs import Margins
+
+Z = np.linspace(-2, 2, 2 * 4 * 4, dtype=np.float32).reshape(2, 4, 4)
+LABELS = [0, 0, 1, 1]
+HASHES = {"leaves-gan_a": {"test": "1a", "train": "2b"}}
+
+
+def configure(run, hashes=HASHES, precision="fp32", device="CPU") -> dict:
+    return runs.config(run, hashes, precision=precision, device=device)
+
+
+def stored(run, **changes) -> dict:
+    """Writes a config into the run's folder, and returns it."""
+    config = {**configure(run), **changes}
+    run.folder.mkdir(parents=True, exist_ok=True)
+    (run.folder / "config.json").write_text(json.dumps(config), "utf-8")
+    return config
+
+
+def test_a_config_holds_all_that_the_results_depend_on(make_run):
+    config = configure(make_run())
+    assert (config["study"], config["train"], config["variant"]) == (
+        "tiny",
+        "leaves-gan_a",
+        "plain",
+    )
+    assert (config["patch_size"], config["seed"], config["crops_per_image"]) == (8, 0, 5)
+    assert config["data"] == {
+        "seed": 0,
+        "image_size": 16,
+        "crop": "centre",
+        "resample": "lanczos",
+    }
+    assert config["model"] == {"name": "legacy_xception", "pretrained": False}
+    assert config["training"] == {
+        "epochs": 50,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "patches_per_epoch": None,
+    }
+    assert config["packed"] == HASHES
+    assert config["precision"] == "fp32"
+    assert {"python", "torch", "timm", "numpy", "patchwise"} <= set(config["versions"])
+    assert "git_commit" in config
+    assert json.loads(json.dumps(config)) == config
+    assert configure(make_run(patch_size=16))["crops_per_image"] is None
+
+
+def test_the_same_run_goes_on(make_run, work):
+    run = make_run()
+    runs.refuse_mixing(run.folder, {**configure(run), **stored(run)})
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "there", "here"),
+    [
+        ({"training": {"epochs": 3}}, "training.epochs", "50", "3"),
+        ({"training": {"batch_size": 9}}, "training.batch_size", "128", "9"),
+        ({"training": {"learning_rate": 0.1}}, "training.learning_rate", "0.001", "0.1"),
+        ({"training": {"patches_per_epoch": 8}}, "training.patches_per_epoch", "None", "8"),
+        ({"model": {"name": "other"}}, "model.name", "'legacy_xception'", "'other'"),
+        ({"model": {"pretrained": True}}, "model.pretrained", "False", "True"),
+        ({"voting": {"crops_per_image": 7}}, "crops_per_image", "5", "7"),
+        ({"data": {"seed": 1}}, "data.seed", "0", "1"),
+        ({"data": {"resample": "area"}}, "data.resample", "'lanczos'", "'area'"),
+    ],
+)
+def test_a_run_made_with_other_parameters_is_refused_by_name(
+    make_run, work, change, key, there, here
+):
+    run = make_run()
+    stored(run)
+    if "data" in change:
+        change = {"data": {**run.study.data.model_dump(), **change["data"]}}
+    with pytest.raises(runs.RunError) as error:
+        runs.refuse_mixing(run.folder, configure(make_run(**change)))
+    assert f"made with other parameters: {key} is {there} there, {here} here." in str(error.value)
+    assert str(run.folder) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key"),
+    [
+        ({"hashes": {"leaves-gan_a": {"test": "XX", "train": "2b"}}}, "packed.leaves-gan_a.test"),
+        ({"hashes": {"leaves-gan_a": {"test": "1a"}}}, "packed.leaves-gan_a.train"),
+        ({"hashes": {**HASHES, "new-gan_a": {"test": "3c"}}}, "packed.new-gan_a.test"),
+        ({"precision": "bf16"}, "precision"),
+    ],
+)
+def test_other_packed_data_or_precision_are_refused(make_run, work, wanted, key):
+    run = make_run()
+    stored(run)
+    with pytest.raises(runs.RunError, match=rf"parameters: {key} is"):
+        runs.refuse_mixing(run.folder, configure(run, **wanted))
+
+
+def test_all_changed_keys_are_named_at_once(make_run, work):
+    run = make_run()
+    stored(run)
+    other = make_run(training={"epochs": 3}, model={"name": "other"})
+    with pytest.raises(runs.RunError, match=r"model\.name .*; training\.epochs .*; precision "):
+        runs.refuse_mixing(run.folder, configure(other, precision="bf16"))
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        {"versions": {"torch": "0.1", "python": "2.7"}},
+        {"git_commit": "0123"},
+        {"device": "another GPU"},
+        {"model": {"name": "legacy_xception", "pretrained": False, "parameters": 1}},
+    ],
+)
+def test_what_is_only_recorded_forbids_nothing(make_run, work, recorded):
+    run = make_run()
+    stored(run, **recorded)
+    runs.refuse_mixing(run.folder, configure(run))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training": {"device": "cpu"}},
+        {"voting": {"thetas": [0.5]}},
+        {"bootstrap": {"resamples": 9}},
+        {"seeds": [0, 1]},
+        {"title": "Another"},
+        {"patch_sizes": [16, 8, 4]},
+    ],
+)
+def test_what_changes_no_margin_forbids_nothing(make_run, work, change):
+    run = make_run()
+    stored(run)
+    runs.refuse_mixing(run.folder, configure(make_run(**change)))
+
+
+def test_a_missing_run_names_the_command_that_trains_it(make_run, work):
+    run = make_run(seed=3, variant="short")
+    command = (
+        "papermill notebooks/01_patch_accuracy.ipynb 01_patch_accuracy.out.ipynb -p study tiny "
+        "-p dataset leaves -p gan gan_a -p patch_size 8 -p seed 3 -p variant short"
+    )
+    for ask in (runs.require, runs.history, lambda r: runs.load_margins(r, r.train)):
+        with pytest.raises(runs.RunError) as error:
+            ask(run)
+        assert str(error.value).endswith(command)
+        assert str(run.folder) in str(error.value)
+        assert "did not finish" not in str(error.value)
+    paths.beside(run.folder).mkdir(parents=True)
+    with pytest.raises(runs.RunError, match=r"\(it began and did not finish\)"):
+        runs.require(run)
+
+
+def test_a_finished_run_is_found(make_run, finish):
+    run = make_run()
+    finish(run, Z, LABELS, [0.5, 0.5])
+    assert runs.require(run) == run.folder
+    assert runs.read_config(run.folder)["study"] == "tiny"
+    assert runs.history(run)["epoch"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [({"training": {"epochs": 3}}, "training.epochs"), ({"data": {"seed": 1}}, "data.seed")],
+)
+def test_margins_of_a_run_made_with_other_parameters_are_not_voted_on(
+    make_run, finish, change, key
+):
+    """The contract: refused, naming the keys; never silently mixed. Notebooks 02 to 05 vote."""
+    run = make_run()
+    finish(run, Z, LABELS, [0.5, 0.5])
+    if "data" in change:
+        change = {"data": {**run.study.data.model_dump(), **change["data"]}}
+    with pytest.raises(runs.RunError, match=key):
+        runs.load_margins(make_run(**change), run.train)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"), [([0.5, 0.9, 0.7, 0.9], 1), ([0.5, 0.5, 0.5, 0.5], 0)]
+)
+def test_the_validated_epoch_is_the_earliest_of_the_best(make_run, finish, accuracies, epoch):
+    run = make_run()
+    finish(run, np.zeros((4, 4, 4)), LABELS, accuracies)
+    assert runs.validated(run) == epoch
+
+
+@pytest.mark.parametrize(("asked", "found"), [("auto", "bf16"), ("fp32", None)])
+def test_a_run_keeps_to_the_precision_it_began_with(make_run, work, asked, found):
+    run = make_run(training={"precision": asked})
+    assert runs.stored_precision(run) is None
+    draft = paths.beside(run.folder)
+    draft.mkdir(parents=True)
+    (draft / "config.json").write_text(json.dumps({"precision": "bf16"}))
+    assert runs.stored_precision(run) == found
+
+
+def test_margins_round_trip_with_their_metadata(tmp_path):
+    margins = Margins(
+        np.asfortranarray(Z)[:, ::-1],  # not contiguous
+        np.array(LABELS, np.uint8),
+        np.arange(4 * 4 * 2, dtype=np.int32).reshape(4, 4, 2),
+        np.array([3, 4], np.int32),
+        np.array([9, 8, 7, 6], np.int32),
+    )
+    path = tmp_path / "margins" / "leaves-gan_a" / "test-crops.safetensors"
+    runs.save_margins(path, margins, packed_hash="1a", crops_seed=5)
+    with safe_open(path, framework="numpy") as file:
+        assert file.metadata() == {"packed_hash": "1a", "crops_seed": "5"}
+        assert set(file.keys()) == {"margins", "labels", "origins", "epochs", "image_index"}
+        types = {name: str(file.get_tensor(name).dtype) for name in file.keys()}  # noqa: SIM118
+    assert types == {
+        "margins": "float32",
+        "labels": "uint8",
+        "origins": "int32",
+        "epochs": "int32",
+        "image_index": "int32",
+    }
+    back = runs.load_margins_file(path)
+    for name, value in vars(margins).items():
+        np.testing.assert_array_equal(getattr(back, name), value)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_margins_are_found_by_cell_split_and_kind(make_run, finish):
+    run = make_run(test_gan="gan_b")
+    finish(run, Z, LABELS, [0.5, 0.5])
+    finish(run, -Z, LABELS, [0.5, 0.5], kind="crops")
+    np.testing.assert_array_equal(runs.load_margins(run, run.test).margins, Z)
+    np.testing.assert_array_equal(runs.load_margins(run, run.test, kind="crops").margins, -Z)
+    available = "leaves-gan_b/test-crops.safetensors, leaves-gan_b/test-grid.safetensors"
+    for missing in ({"cell": run.train}, {"cell": run.test, "split": "validation"}):
+        with pytest.raises(runs.RunError, match="no such margins; the run has ") as error:
+            runs.load_margins(run, **missing)
+        assert available in str(error.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_margins_that_are_no_numbers_are_refused(make_run, finish, value):
+    run, z = make_run(), Z.copy()
+    z[1, 2, 3] = value
+    finish(run, z, LABELS, [0.5, 0.5])
+    with pytest.raises(runs.RunError, match=r"test-grid\.safetensors: .* not finite numbers"):
+        runs.load_margins(run, run.train)
+
+
+def test_a_full_disk_leaves_no_margins(make_run, finish, monkeypatch):
+    def full(tensors, path, metadata):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs, "save_file", full)
+    run = make_run()
+    with pytest.raises(OSError, match="No space left"):
+        finish(run, Z, LABELS, [0.5, 0.5])
+    assert list((run.folder / "margins").rglob("*.*")) == []

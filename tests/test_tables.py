@@ -1,0 +1,314 @@
+"""Tables: the contract's columns and names, one row per number, and the numbers by hand."""
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib import metrics, runs, tables, voting
+
+CONTRACT = (
+    "experiment,train,test,variant,patch_size,seed,unit,rule,theta,reading,statistic,value,low,"
+    "high,epoch,n_epochs,n_images,n_patches"
+)
+LABELS = [0, 0, 1, 1]
+# Three epochs of four images of four patches; the second is the validated one.
+MARGINS = [
+    [[-1, -1, -1, 1], [1, 1, -1, -1], [2, 2, -2, -2], [-3, -3, -3, 3]],
+    [[-4, -3, -2, -1], [-4, -4, 1, -1], [4, 4, -1, -1], [-1, -1, -1, -2]],
+    [[-1, -1, -1, -1], [-1, -1, -1, -1], [-1, -1, -1, -1], [-1, -1, -1, -1]],
+]
+VALIDATION = [0.5, 0.75, 0.75]
+PER_RULE = [*metrics.EPOCH_STATISTICS, "auc", "tpr", "tnr"]
+
+
+@pytest.fixture
+def run(make_run, finish):
+    run = make_run()
+    finish(run, MARGINS, LABELS, VALIDATION)
+    return run
+
+
+@pytest.fixture
+def sheet(run):
+    return tables.Sheet(run, 2, runs.load_margins(run, run.test))
+
+
+def values(sheet: tables.Sheet, **chosen) -> dict[str, float]:
+    """The statistics of the rows that have all of the `chosen` entries."""
+    rows = sheet.table()
+    for column, entry in chosen.items():
+        rows = rows[rows[column] == entry]
+    assert rows["statistic"].is_unique
+    return dict(zip(rows["statistic"], rows["value"], strict=True))
+
+
+def test_the_columns_are_the_contracts(sheet):
+    assert ",".join(tables.COLUMNS) == CONTRACT
+    assert list(sheet.table().columns) == tables.COLUMNS
+    sheet.vote("grid")
+    assert sheet.save().read_text("utf-8").splitlines()[0] == CONTRACT
+
+
+def test_the_grid_vote_by_hand(sheet):
+    sheet.vote("grid")
+    assert values(sheet, unit="image", rule="grid") == pytest.approx(
+        {
+            "top1": 0.75,
+            "top5": (0.5 + 0.75 + 0.5) / 3,
+            "average": (0.5 + 0.75 + 0.5) / 3,
+            "last": 0.5,
+            "validated": 0.75,
+            "auc": 2.5 / 4,  # shares of 0 and ¼ for reals, ½ and 0 for fakes
+            "tpr": 0.5,
+            "tnr": 1.0,
+        }
+    )
+
+
+def test_each_patchs_own_verdict_by_hand(sheet):
+    sheet.patches()
+    found = values(sheet, unit="patch", rule="none")
+    assert list(found) == PER_RULE
+    assert found["top1"] == found["validated"] == 9 / 16  # 4, 3, 2 and 0 of four are right
+    assert found["last"] == 8 / 16
+    assert (found["tpr"], found["tnr"]) == (2 / 8, 7 / 8)
+
+
+def test_mean_rules_by_hand(sheet):
+    sheet.vote("mean_margin")
+    sheet.vote("mean_probability")
+    # The means of the validated epoch are −2.5, −2, 1.5 and −1.25.
+    assert values(sheet, rule="mean_margin")["validated"] == 0.75
+    assert values(sheet, rule="mean_margin")["auc"] == 1
+    # The mean probabilities of the third image are (0.982 + 0.269) / 2.
+    assert values(sheet, rule="mean_probability")["validated"] == 0.75
+    # In the first epoch the second and third image's means are exactly zero, and so fake.
+    assert values(sheet, rule="mean_margin")["average"] == pytest.approx((0.5 + 0.75 + 0.5) / 3)
+
+
+def test_confident_rows_by_hand(sheet):
+    votes = voting.confident(sheet.scored.margins, [0.5, 0.25])
+    for theta, vote in votes.items():
+        sheet.confident(theta, vote, "share")
+    rows = sheet.table()
+    assert (rows["reading"] == "share").all()
+    assert (rows["unit"] == "image").all()
+    assert rows["theta"].tolist() == [0.5] * 10 + [0.25] * 10
+    assert rows["statistic"].tolist() == [*PER_RULE, "coverage", "fallback"] * 2
+    # |z| has five fours, a three and two twos: θ = ½ keeps these eight of the sixteen.
+    half = values(sheet, theta=0.5)
+    assert (half["coverage"], half["fallback"], half["validated"]) == (0.5, 0, 0.75)
+    # θ = ¼ keeps the five fours, none of them the fourth image's, which falls back to all.
+    quarter = values(sheet, theta=0.25)
+    assert (quarter["coverage"], quarter["fallback"]) == (5 / 16, 0.25)
+    assert (quarter["validated"], quarter["tpr"], quarter["tnr"]) == (0.75, 0.5, 1)
+
+
+def test_a_shares_interval_is_over_images(sheet):
+    vote = voting.confident(sheet.scored.margins, [0.25])[0.25]
+    sheet.confident(0.25, vote, "share")
+    row = sheet.table().query("statistic == 'fallback'").iloc[0]
+    # The one image that falls back is drawn again 0, 1 or 2 times.
+    assert (row["low"], row["value"], row["high"]) == (0, 0.25, 0.5)
+    assert row["epoch"] == 1
+
+
+def test_every_number_has_a_row_of_its_own_and_its_counts(sheet):
+    sheet.patches()
+    for rule in ("grid", "mean_margin", "mean_probability"):
+        sheet.vote(rule)
+    for theta, vote in voting.confident(sheet.scored.margins, [1.0, 0.5]).items():
+        sheet.confident(theta, vote, "share")
+    rows = sheet.table()
+    assert len(rows) == 4 * 8 + 2 * 10
+    assert not rows.duplicated(["unit", "rule", "theta", "reading", "statistic"]).any()
+    assert rows[["value", "low", "high"]].notna().all(axis=None)
+    assert rows["value"].between(0, 1).all()
+    assert (rows["low"] <= rows["value"] + 1e-9).all()
+    assert (rows["value"] <= rows["high"] + 1e-9).all()
+    names = ["experiment", "train", "test", "variant", "patch_size", "seed"]
+    assert rows[names].drop_duplicates().to_numpy().tolist() == [
+        [2, "leaves-gan_a", "leaves-gan_a", "plain", 8, 0]
+    ]
+    counts = rows[["n_epochs", "n_images", "n_patches"]].drop_duplicates()
+    assert counts.to_numpy().tolist() == [[3, 4, 16]]
+
+
+def test_what_does_not_apply_is_empty_in_the_file(sheet):
+    sheet.patches()
+    sheet.vote("grid")
+    vote = voting.confident(sheet.scored.margins, [0.5])[0.5]
+    sheet.confident(0.5, vote, "share")
+    with open(sheet.save(), newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8 + 8 + 10
+    epochs = {"top1": "1", "top5": "", "average": "", "last": "2"}  # all else: the validated, 1
+    for row in rows:
+        confident = row["rule"] == "confident"
+        assert (row["theta"], row["reading"]) == (("0.5", "share") if confident else ("", ""))
+        assert row["epoch"] == epochs.get(row["statistic"], "1")
+        assert (row["n_epochs"], row["n_images"], row["n_patches"]) == ("3", "4", "16")
+        applies = [row[key] for key in row if key not in ("theta", "reading", "epoch")]
+        assert all(applies)
+
+
+def test_the_file_is_named_as_in_the_contract(work, make_run, finish):
+    run = make_run(seed=3, test_gan="gan_b", variant="short")
+    finish(run, MARGINS, LABELS, VALIDATION)
+    sheet = tables.Sheet(run, 5, runs.load_margins(run, run.test))
+    sheet.vote("grid")
+    folder = work / "work" / "results" / "tiny" / "tables" / "exp5"
+    assert sheet.save() == folder / "leaves-gan_a__leaves-gan_b__short__p008__seed3.csv"
+    assert [file.name for file in folder.iterdir()] == [sheet.save().name]
+    row = sheet.table().iloc[0]
+    assert (row["train"], row["test"]) == ("leaves-gan_a", "leaves-gan_b")
+    assert (row["experiment"], row["variant"], row["seed"]) == (5, "short", 3)
+
+
+def test_the_whole_image_is_an_image_not_voted_on(make_run, finish):
+    run = make_run(patch_size=16)
+    finish(run, [[[-1], [0], [0], [2]], [[-1], [1], [-1], [-2]]], LABELS, [0.9, 0.8])
+    sheet = tables.Sheet(run, 1, runs.load_margins(run, run.test))
+    sheet.patches()
+    rows = sheet.table()
+    assert rows[["unit", "rule"]].drop_duplicates().to_numpy().tolist() == [["image", "whole"]]
+    assert rows["n_patches"].unique().tolist() == [4]
+    found = values(sheet, rule="whole")
+    assert (found["validated"], found["last"]) == (0.75, 0.25)  # a margin of zero is real
+    assert (found["tpr"], found["tnr"]) == (0.5, 1)
+    assert sheet.save().name == "leaves-gan_a__leaves-gan_a__plain__p016__seed0.csv"
+
+
+def test_crops_of_the_same_images_go_into_the_same_table(run, finish):
+    grid = runs.load_margins(run, run.test)
+    crops = [[[1] * 5] * 4, [[-1] * 5] * 2 + [[1] * 5] * 2, [[1] * 5] * 4]
+    finish(run, crops, LABELS, VALIDATION, kind="crops")
+    sheet = tables.Sheet(run, 5, grid)
+    sheet.vote("grid")
+    other = sheet.also(runs.load_margins(run, run.test, kind="crops"))
+    other.vote("crops")
+    assert values(sheet, rule="crops")["validated"] == 1
+    assert values(sheet, rule="grid")["validated"] == 0.75
+    counts = sheet.table().groupby("rule")["n_patches"].unique()
+    assert counts.map(list).to_dict() == {"grid": [16], "crops": [20]}
+    assert other.save() == sheet.save()
+
+
+def test_crops_are_judged_as_patches_too(run, finish):
+    finish(run, [[[1, -1, 1, -1, 1]] * 4] * 3, LABELS, VALIDATION, kind="crops")
+    sheet = tables.Sheet(run, 3, runs.load_margins(run, run.test, kind="crops"))
+    sheet.patches()
+    found = values(sheet, unit="patch", rule="none")
+    assert (found["tpr"], found["tnr"]) == pytest.approx((3 / 5, 2 / 5))
+    assert found["validated"] == pytest.approx(0.5)
+
+
+def test_the_images_that_a_rule_judges_rightly(sheet):
+    shares = voting.share_fake(sheet.scored.margins)
+    assert sheet.right(shares, "grid").tolist() == [True, True, True, False]
+
+
+def test_the_intervals_follow_the_studys_resamples_and_seed(make_run, finish):
+    def rows(**bootstrap) -> pd.DataFrame:
+        run = make_run(bootstrap=bootstrap)
+        margins = np.random.default_rng(0).standard_normal((2, 40, 4))
+        finish(run, margins, [0, 1] * 20, [0.5, 0.6])
+        sheet = tables.Sheet(run, 2, runs.load_margins(run, run.test))
+        assert len(sheet.resampled) == bootstrap["resamples"]
+        sheet.vote("grid")
+        return sheet.table()
+
+    first = rows(resamples=50, seed=1)
+    pd.testing.assert_frame_equal(first, rows(resamples=50, seed=1))
+    other = rows(resamples=50, seed=2)
+    assert (first["value"] == other["value"]).all()
+    assert (first["low"] != other["low"]).any()
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The same entries as Python objects, None where there is none."""
+    return table.astype(object).where(table.notna(), None)
+
+
+def test_what_is_saved_is_read_back(sheet, run):
+    assert tables.read(run.study).empty
+    assert list(tables.read(run.study).columns) == tables.COLUMNS
+    sheet.vote("grid")
+    sheet.confident(0.5, voting.confident(sheet.scored.margins, [0.5])[0.5], "share")
+    sheet.save()
+    other = tables.Sheet(run, 1, sheet.scored)
+    other.patches()
+    other.save()
+    back = tables.read(run.study)
+    assert list(back.columns) == tables.COLUMNS
+    assert back["experiment"].tolist() == [1] * 8 + [2] * 18
+    for number, made in ((1, other.table()), (2, sheet.table())):
+        pd.testing.assert_frame_equal(plain(tables.read(run.study, number)), plain(made))
+        of_all = back[back["experiment"] == number].reset_index(drop=True)
+        pd.testing.assert_frame_equal(plain(of_all), plain(made))
+    assert tables.read(run.study, 4).empty
+
+
+def test_saving_again_replaces_the_table(sheet):
+    sheet.vote("grid")
+    first = sheet.save().read_text("utf-8")
+    sheet.vote("mean_margin")
+    assert len(sheet.save().read_text("utf-8").splitlines()) == 1 + 16
+    assert sheet.save().read_text("utf-8").startswith(first)
+
+
+def test_a_full_disk_leaves_the_former_table(sheet, monkeypatch):
+    sheet.vote("grid")
+    path = sheet.save()
+    before = path.read_bytes()
+
+    def full(self, target, **_):
+        target.write_text("experiment,tr")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    with pytest.raises(OSError, match="No space left"):
+        sheet.save()
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_table_to_read(sheet):
+    sheet.vote("grid")
+    sheet.vote("mean_margin")
+    shown = tables.side_by_side(sheet.table(), ["rule"])
+    assert list(shown.columns) == list(metrics.EPOCH_STATISTICS)
+    assert sorted(shown.index) == ["grid", "mean_margin"]
+    assert shown.loc["grid", "validated"].startswith("75.0 [")
+    rates = tables.side_by_side(sheet.table(), ["rule"], wanted=("auc", "tpr"))
+    assert list(rates.columns) == ["auc", "tpr"]
+    validated = sheet.table().query("statistic == 'validated'")
+    across = tables.side_by_side(validated, ["patch_size", "seed"], "rule", ("mean_margin", "grid"))
+    assert across.index.names == ["patch_size"]  # a line of one seed does not name it
+    assert list(across.columns) == ["mean_margin", "grid"]
+    both = pd.concat([validated, validated.assign(seed=1)])
+    seeds = tables.side_by_side(both, ["patch_size", "seed"], "rule", ("grid",))
+    assert seeds.index.tolist() == [(8, 1), (8, 0)]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.98449,), "98.4"),
+        ((1.0, 0.9, 1.0), "100.0 [90.0, 100.0]"),
+        ((-0.0123, -0.05, 0.001), "-1.2 [-5.0, 0.1]"),
+        ((np.nan,), "—"),
+    ],
+)
+def test_per_cent(numbers, text):
+    assert tables.percent(*numbers) == text
+
+
+def test_a_rule_of_one_theta_alone(sheet):
+    votes = voting.confident(sheet.scored.margins, [1.0, 0.25])
+    shown = [sheet.confident(theta, vote, "share") for theta, vote in votes.items()]
+    assert list(shown[0].columns) == ["value", "low", "high", "epoch"]
+    assert [list(table.index) for table in shown] == [PER_RULE, PER_RULE]
+    assert shown[0].loc["auc", "value"] == 2.5 / 4
