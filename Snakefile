@@ -22,6 +22,7 @@ VARIANTS = [params.PLAIN, *STUDY.variants]
 SMALLER = [size for size in STUDY.patch_sizes if size < SIZE]
 NETWORKS = len(STUDY.train_on) * len(VARIANTS) * len(STUDY.patch_sizes) * len(STUDY.seeds)
 GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
+WEIGHTS = paths.ROOT / "lib" / "data" / "weights"
 LOGS = paths.results(NAME) / "notebooks"
 RUN = "{train}/{variant}/p{size}/seed{seed}"
 TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
@@ -103,7 +104,7 @@ wildcard_constraints:
     train="[a-z0-9_]+-[a-z0-9_]+",
     test="[a-z0-9_]+-[a-z0-9_]+",
     variant="[a-z0-9_]+",
-    size=r"\d{3}",
+    size=r"\d{3,}",
     seed=r"\d+",
 
 
@@ -111,6 +112,7 @@ rule report:
     input:
         notebook=ancient(paths.NOTEBOOKS / "06_report.ipynb"),
         modules=code.modules("06_report"),
+        template=str(paths.ROOT / "lib" / "report.html.j2"),
         tables=ALL_TABLES,
     output:
         str(paths.report(NAME)),
@@ -130,6 +132,7 @@ rule pack:
     input:
         notebook=ancient(paths.NOTEBOOKS / "00_data.ipynb"),
         modules=code.modules("lib.data.packing"),
+        weights=sorted(map(str, WEIGHTS.glob("*"))) if STUDY.simulated else [],
     output:
         directory(packed("{train}")),
     log:

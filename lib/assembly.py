@@ -1,13 +1,15 @@
 """What stands in a study's report, section by section, read from its tables, runs and data."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.special import expit
 
-from lib import paths, plots, published, runs, tables
+from lib import paths, plots, provenance, published, runs, tables
 from lib.data import packing
 from lib.report import NAMES, Report, Section
 from lib.study import Run, Study
@@ -58,21 +60,26 @@ class StudyReport:
                 "notebooks 01 to 05"
             )
         self.runs = self._finished()
+        self.overview: Figure | None = None
 
     def glance(self) -> Section:
         """The validated accuracies of all rules, in one table and one figure per family."""
         section = self.page.section("At a glance")
         matched = self.tables[self.tables["test"] == self.tables["train"]]
         for (train, variant), rows in self._families(matched):
-            theta = rows[rows["rule"] == "confident"]["theta"].min()
-            rows = rows[(rows["statistic"] == "validated") & rows["theta"].fillna(theta).eq(theta)]
+            theta = rows["theta"].min()  # of the confident vote; no other rule has one
+            kept = rows["theta"].isna() | rows["theta"].eq(theta)
+            rows = rows[(rows["statistic"] == "validated") & kept]
             names = [RULES.get(key) for key in zip(rows["experiment"], rows["rule"], strict=True)]
             shown = rows.assign(rule=names).dropna(subset="rule")
+            if shown.empty:
+                continue
             backbone = self._backbone(train, variant)
             where = f"trained and tested on {train}, {variant}, backbone {backbone}"
             section.heading(f"{self._kind} {where}".strip().capitalize())
             wide = tables.side_by_side(shown, ["patch_size", "seed"], "rule", tuple(RULES.values()))
-            section.table(wide, f"Per cent, at the validated epoch; confident: θ = {theta:g}.")
+            confident = "" if pd.isna(theta) else f" Confident: θ = {theta:g}."
+            section.table(wide, f"Per cent, at the validated epoch.{confident}")
             figure = plots.intervals(
                 shown,
                 "patch_size",
@@ -81,8 +88,7 @@ class StudyReport:
                 title=f"{self._kind} {train}, {backbone}",
             )
             section.figure(figure, f"Accuracy at the validated epoch by patch size: {where}.")
-            path = paths.report(self.study.name).with_name("overview.png")
-            paths.write_whole(path, lambda p, f=figure: f.savefig(p, dpi=130, bbox_inches="tight"))
+            self.overview = self.overview or figure
         return section
 
     def experiment(self, number: int) -> Section:
@@ -134,7 +140,7 @@ class StudyReport:
         for run in self.runs:
             if run.is_whole_image or run.seed != self.study.seeds[0]:
                 continue
-            scored = runs.load_margins(run, run.train)
+            scored = runs.load_margins_file(paths.margins(run.folder, run.train, "test", "grid"))
             epoch = np.flatnonzero(scored.epochs == runs.validated(run))[0]
             of = [np.flatnonzero(scored.labels == label)[:count] for label in (0, 1)]
             chosen = np.concatenate(of)
@@ -162,6 +168,8 @@ class StudyReport:
             )
             section.table(table, f"{STATISTICS_NOTE} AUC, TPR and TNR likewise. {self._source}")
             votes = family[(family["statistic"] == "validated") & (family["rule"] != "each patch")]
+            if votes.empty:
+                continue
             figure = plots.intervals(
                 votes,
                 "patch_size",
@@ -174,62 +182,22 @@ class StudyReport:
 
     def protocol(self) -> Section:
         """The study's parameters, and how it departs from the paper."""
-        section = self.page.section("What was run")
-        section.text(f"Study {self.study.name}: params/{self.study.name}.yaml.")
-        parts = {
-            **self.study.data.model_dump(exclude={"per_class"}),
-            **{f"{k} images per class": v for k, v in self.study.data.per_class},
-            "patch sizes, px": ", ".join(map(str, self.study.patch_sizes)),
-            "training seeds": ", ".join(map(str, self.study.seeds)),
-            **{f"model {k}": v for k, v in self.study.model},
-            **{f"training {k}": v for k, v in self.study.training},
-            "θ": ", ".join(map(str, self.study.voting.thetas)),
-            "bootstrap resamples": self.study.bootstrap.resamples,
-        }
-        section.table(pd.Series(parts, name="value").astype(str).to_frame())
-        if self.study.deviations:
-            section.heading("Deviations from the paper")
-            section.items(self.study.deviations)
-        return section
+        return provenance.protocol(self.page.section("What was run"), self.study)
 
     def data(self) -> Section:
         """The cells, their images, and what was skipped."""
-        section = self.page.section("The images")
-        lines = {}
-        for name, cell in self.study.cells.items():
-            packed = packing.ensure(self.study, name)
-            splits = packed.manifest["split"].value_counts().to_dict()
-            skipped = sum(len(packed.side[c]["skipped"]) for c in packing.CLASSES)
-            formats = "/".join(sorted(packed.manifest["format"].unique()))
-            lines[name] = {"simulated": "yes" if cell.simulated else "no", "format": formats}
-            lines[name] |= {**{s: splits.get(s, 0) for s in packing.SPLITS}, "skipped": skipped}
-        section.table(pd.DataFrame(lines).T, "Images in both classes together; skipped files.")
-        return section
+        return provenance.images(self.page.section("The images"), self.study)
 
     def networks(self) -> Section:
         """The trained networks: epochs, times, machine and versions."""
-        section = self.page.section("The networks")
-        lines = {}
-        for run in self.runs:
-            config, history = runs.read_config(run.folder), runs.history(run)
-            key = (run.train, run.variant, run.patch_size, run.seed)
-            lines[key] = {
-                "parameters": f"{config['model']['parameters']:,}",
-                "epochs": len(history),
-                "validated epoch": runs.validated(run),
-                "training, s": round(history["training_seconds"].sum()),
-                "scoring, s": round(history["scoring_seconds"].sum()),
-                "precision": config["precision"],
-                "device": config["device"],
-                **{name: config["versions"][name] for name in ("python", "torch", "timm")},
-            }
-        table = pd.DataFrame(lines).T
-        table.index.names = ["train", "variant", "patch_size", "seed"]
-        section.table(table, "Epochs are numbered from 0.")
-        return section
+        return provenance.networks(self.page.section("The networks"), self.runs)
 
     def write(self) -> Path:
-        """Writes the page."""
+        """Writes the page and, beside it, its first figure as overview.png."""
+        if self.overview:
+            path = paths.report(self.study.name).with_name("overview.png")
+            save = partial(self.overview.savefig, dpi=130, bbox_inches="tight")
+            paths.write_whole(path, save)
         return self.page.write()
 
     def _backbone(self, train: str, variant: str) -> str:

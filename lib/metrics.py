@@ -59,11 +59,6 @@ def top(accuracies: np.ndarray, count: int) -> np.ndarray:
     return np.sort(accuracies, axis=-1)[..., -count:].mean(axis=-1)
 
 
-def validated_epoch(accuracies: np.ndarray) -> int:
-    """The row with the highest validation accuracy, the earliest on ties."""
-    return int(np.argmax(accuracies))
-
-
 def over_epochs(
     correct: np.ndarray, epochs: np.ndarray, validated: int, resampled: np.ndarray
 ) -> list[Estimate]:
@@ -82,8 +77,8 @@ def over_epochs(
     Returns:
         An estimate for each of `EPOCH_STATISTICS`, in [0, 1].
     """
-    correct = np.asarray(correct, np.float32)
-    observed = correct.mean(axis=-1, dtype=np.float64)  # (E,)
+    correct = np.asarray(correct, np.float64)
+    observed = correct.mean(axis=-1)  # (E,)
     drawn = resampled @ correct.T / correct.shape[1]  # (B, E)
     best, last = int(np.argmax(observed)), len(epochs) - 1
 
@@ -144,13 +139,13 @@ def _auc(scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray) -> Estim
     """The area under the ROC curve, P(score of a fake > score of a real), ties counting half.
 
     The interval uses the scores' ranks: exact for up to `MAX_BINS` distinct scores, else they are
-    grouped into that many quantiles, which changes an AUC by less than 1 / `MAX_BINS`.
+    grouped into that many quantiles, which changes an AUC by less than 2 / `MAX_BINS`.
     """
     every = np.repeat(labels, scores.shape[1])
     value = float(roc_auc_score(every, scores.ravel()))
     distinct = np.unique(scores)
     if len(distinct) > MAX_BINS:
-        distinct = np.unique(np.quantile(distinct, np.linspace(0, 1, MAX_BINS), method="lower"))
+        distinct = np.unique(np.quantile(scores, np.linspace(0, 1, MAX_BINS), method="lower"))
     bins = np.searchsorted(distinct, scores.ravel(), side="right") - 1
     images = np.repeat(np.arange(len(labels)), scores.shape[1])
     table = csr_array(

@@ -7,6 +7,7 @@ further; whatever departs from the plain protocol has a variant's name.
 import ast
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import yaml
@@ -43,20 +44,36 @@ def load(name: str, variant: str = PLAIN, overrides: Mapping[str, Any] | None = 
     file = paths.PARAMS / f"{name}.yaml"
     if not file.is_file():
         raise ParameterError(f"study: no study {name!r}; there are {', '.join(studies())}")
-    content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    changes = content.get("variants", {}).get(variant, {}) if variant != PLAIN else {}
+    content = _read(file)
+    variants = _mapping(content.get("variants", {}), f"params/{name}.yaml: variants")
+    changes = _mapping(variants.get(variant, {}), f"params/{name}.yaml: variants.{variant}")
+    overrides = _mapping(overrides or {}, "overrides")
     if overrides and variant == PLAIN:
         raise ParameterError(
-            f"overrides: {dict(overrides)} depart from the plain protocol: give them a name, "
+            f"overrides: {overrides} depart from the plain protocol: give them a name, "
             "as in variant='my_variant', so that their results stand apart"
         )
-    if variant not in (PLAIN, *content.get("variants", {})) and not overrides:
-        known = ", ".join([PLAIN, *content.get("variants", {})])
+    if variant not in (PLAIN, *variants) and not overrides:
+        known = ", ".join([PLAIN, *variants])
         raise ParameterError(f"variant: study {name!r} has no {variant!r}; it has {known}")
-    for change in (changes, overrides or {}):
+    for change in (changes, overrides):
         _check_sections(change)
         content = _merge(content, change)
     return _validated(Study, {**content, "name": name, "variant": variant}, f"params/{name}.yaml")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ParameterError(f"params/{file.name}: not YAML: {error}") from None
+    return _mapping(content, f"params/{file.name}")
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ParameterError(f"{where}: got {value!r}; it must be a mapping of keys to values")
+    return dict(value)
 
 
 def run(
@@ -77,9 +94,8 @@ def run(
     """
     given = {"dataset": dataset, "gan": gan, "patch_size": patch_size, "seed": seed}
     tested = {"test_dataset": test_dataset, "test_gan": test_gan}
-    return _validated(
-        Run, {"study": load(study, variant, overrides), **given, **tested}, "notebook parameters"
-    )
+    loaded = {"study": load(study, variant, overrides), "overrides": overrides or {}}
+    return _validated(Run, {**loaded, **given, **tested}, "notebook parameters")
 
 
 def from_notebook(

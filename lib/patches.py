@@ -22,6 +22,8 @@ def grid_origins(image_size: int, patch_size: int) -> np.ndarray:
     Raises:
         ValueError: if `patch_size` does not divide `image_size`.
     """
+    if patch_size < 1:
+        raise ValueError(f"patch_size: got {patch_size}, must be at least 1")
     check_patch_size(patch_size, image_size)
     starts = np.arange(0, image_size, patch_size, dtype=np.int32)
     return np.stack(np.meshgrid(starts, starts, indexing="ij"), axis=-1).reshape(-1, 2)

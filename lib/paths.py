@@ -13,7 +13,7 @@ PUBLISHED = ROOT / "reports" / "published"
 
 def work() -> Path:
     """The folder that holds `data/`, `results/` and `reports/`: PATCHWISE_WORK, or the checkout."""
-    return Path(os.environ.get("PATCHWISE_WORK") or ROOT).resolve()
+    return Path(os.environ.get("PATCHWISE_WORK") or ROOT).expanduser().resolve()
 
 
 def data_root() -> Path:

@@ -15,10 +15,12 @@ REAL, FAKE = "#2a6f97", "#c8553d"
 PALETTE = {"real": REAL, "fake": FAKE}
 VERDICT_MAP = sns.diverging_palette(235, 20, s=80, l=45, as_cmap=True)
 CHANCE = {"color": "0.55", "lw": 1, "ls": ":"}
+_note = {"text": ""}
 
 
-def set_theme() -> None:
-    """The look of all figures."""
+def set_theme(*, simulated: bool) -> None:
+    """The look of all figures; with `simulated`, each says in its corner what it was made from."""
+    _note["text"] = "simulated images" if simulated else ""
     sns.set_theme(style="whitegrid", context="notebook", font_scale=0.9)
     plt.rcParams |= {"figure.dpi": 110, "savefig.dpi": 110, "axes.titlelocation": "left"}
 
@@ -98,8 +100,7 @@ def overlay(images: np.ndarray, probabilities: np.ndarray, titles: Sequence[str]
     for axis in axes.flat:
         axis.axis("off")
     figure.colorbar(shown, ax=axes, shrink=0.7, label="P(fake)", ticks=[0, 0.5, 1])
-    plt.close(figure)
-    return figure
+    return _signed(figure)
 
 
 def crops(
@@ -172,7 +173,13 @@ def _grid(count: int, columns: int, inches: float) -> tuple[Figure, np.ndarray]:
 
 
 def _done(figure: Figure) -> Figure:
-    """Tidied, and taken from pyplot's list so that a notebook shows it once."""
+    """Tidied and signed."""
     figure.tight_layout()
+    return _signed(figure)
+
+
+def _signed(figure: Figure) -> Figure:
+    """With the theme's note below, and taken from pyplot's list so that it is shown once."""
+    figure.text(1, 0, _note["text"], ha="right", va="top", fontsize=7, color="0.45")
     plt.close(figure)
     return figure

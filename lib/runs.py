@@ -49,6 +49,17 @@ def config(run: Run, packed_hashes: dict[str, dict[str, str]], **found: Any) -> 
         packed_hashes: per cell, the hashes of the packed splits that the run uses.
         found: what was decided when it began: `precision`, `device`, …
     """
+    return {
+        **protocol(run),
+        "packed": packed_hashes,
+        **found,
+        "versions": {"python": platform.python_version(), **_versions()},
+        "git_commit": _git_commit(),
+    }
+
+
+def protocol(run: Run) -> dict[str, Any]:
+    """The parameters that a run's results depend on, as its config has them."""
     study = run.study
     return {
         "study": study.name,
@@ -60,16 +71,17 @@ def config(run: Run, packed_hashes: dict[str, dict[str, str]], **found: Any) -> 
         "model": study.model.model_dump(),
         "training": study.training.model_dump(exclude={"device", "precision"}),
         "crops_per_image": None if run.is_whole_image else study.crops(run.patch_size),
-        "packed": packed_hashes,
-        **found,
-        "versions": {"python": platform.python_version(), **_versions()},
-        "git_commit": _git_commit(),
     }
 
 
 def refuse_mixing(folder: Path, wanted: dict[str, Any]) -> None:
-    """Raises RunError if the run in `folder` was made with other parameters, naming them."""
-    stored = read_config(folder)
+    """Raises RunError if the run in `folder` was made with other parameters, naming them.
+
+    Args:
+        folder: the run's.
+        wanted: a whole `config`, or sections of one, such as a `protocol`; others are not compared.
+    """
+    stored = {key: value for key, value in read_config(folder).items() if key in wanted}
     here, there = _flat(wanted), _flat(stored)
     compared = [key for key in {**here, **there} if not key.startswith(RECORDED)]
     changed = [
@@ -117,10 +129,15 @@ def history(run: Run) -> pd.DataFrame:
     return pd.read_csv(require(run) / "history.csv")
 
 
+def validated_epoch(accuracies: np.ndarray) -> int:
+    """The row with the highest validation accuracy, the earliest on ties."""
+    return int(np.argmax(accuracies))
+
+
 def validated(run: Run) -> int:
     """The epoch with the highest per-patch validation accuracy, the earliest on ties."""
     epochs = history(run)
-    return int(epochs["epoch"][epochs["validation_accuracy"].idxmax()])
+    return int(epochs["epoch"].iloc[validated_epoch(epochs["validation_accuracy"].to_numpy())])
 
 
 def save_margins(path: Path, margins: Margins, *, packed_hash: str, crops_seed: int) -> None:
@@ -146,9 +163,11 @@ def load_margins(run: Run, cell: str, split: str = "test", kind: str = "grid") -
         kind: `grid` or `crops`.
 
     Raises:
-        RunError: if they are not there, naming the command that makes them, or hold NaN.
+        RunError: if they are not there, naming the command that makes them; if the run was made
+            with other parameters, naming them; if they hold NaN.
     """
-    path = paths.margins(require(run), cell, split, kind)
+    refuse_mixing(require(run), protocol(run))
+    path = paths.margins(run.folder, cell, split, kind)
     if not path.is_file():
         raise RunError(f"{path}: no such margins; the run has {_available(run)}")
     margins = load_margins_file(path)

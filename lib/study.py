@@ -3,7 +3,9 @@
 Every value is checked and unknown keys are refused; `lib.params` reads the files.
 """
 
+import json
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,7 +17,8 @@ NAME = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 PLAIN = "plain"
 
 Name = Annotated[str, Field(pattern=NAME)]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(ge=1, strict=True)]
+Natural = Annotated[int, Field(ge=0, strict=True)]
 
 
 class Strict(BaseModel):
@@ -65,8 +68,8 @@ class PerClass(Strict):
 class Data(Strict):
     """How images are drawn and brought to one size; the same for both classes."""
 
-    seed: int = Field(0, ge=0)
-    image_size: int = Field(ge=16)
+    seed: Natural = 0
+    image_size: int = Field(ge=16, strict=True)
     crop: Literal["centre"] = "centre"
     resample: Literal["lanczos", "bicubic", "bilinear", "area"] = "lanczos"
     per_class: PerClass
@@ -84,9 +87,9 @@ class Training(Strict):
     """How a network is trained; the defaults are the paper's and its released code's."""
 
     epochs: Positive = 50
-    batch_size: int = Field(128, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)
-    patches_per_epoch: int | None = Field(None, ge=2)
+    batch_size: int = Field(128, ge=2, strict=True)
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -111,7 +114,7 @@ class Bootstrap(Strict):
     """The intervals: how many resamples of the images, and the seed of their generator."""
 
     resamples: Positive = 1000
-    seed: int = Field(0, ge=0)
+    seed: Natural = 0
 
 
 class Study(Strict):
@@ -124,7 +127,7 @@ class Study(Strict):
     cells: dict[str, Cell] = Field(min_length=1)
     train_on: list[str] = Field(min_length=1)
     patch_sizes: list[Positive] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    seeds: list[Natural] = Field([0], min_length=1)
     variants: dict[Name, dict[str, Any]] = {}
     deviations: list[str] = []
     model: Model = Model()
@@ -137,7 +140,7 @@ class Study(Strict):
     def _cell_names(cls, cells: dict[str, Cell]) -> dict[str, Cell]:
         for name in cells:
             dataset, dash, gan = name.partition("-")
-            if not (dash and re.match(NAME, dataset) and re.match(NAME, gan)):
+            if not (dash and re.fullmatch(NAME, dataset) and re.fullmatch(NAME, gan)):
                 raise ValueError(
                     f"cell {name!r}: write <dataset>-<gan>, each of lower-case letters, digits "
                     "and single underscores"
@@ -146,6 +149,11 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
+        for key in ("patch_sizes", "seeds", "train_on"):
+            if len(set(getattr(self, key))) < len(getattr(self, key)):
+                raise ValueError(f"{key}: got {getattr(self, key)}: each may stand there once")
+        if PLAIN in self.variants:
+            raise ValueError(f"variants: {PLAIN!r} is the study's own protocol; name it otherwise")
         for size in self.patch_sizes:
             check_patch_size(size, self.data.image_size)
         for cell in self.train_on:
@@ -159,9 +167,12 @@ class Study(Strict):
         return any(cell.simulated for cell in self.cells.values())
 
     def crops(self, patch_size: int) -> int:
-        """Random crops per image: odd, (S/p)² + 1 unless the study's file says otherwise."""
+        """Random crops per image: (S/p)² + 1 unless the study's file says otherwise.
+
+        Where S/p is odd, one more, since the number must be odd.
+        """
         default = (self.data.image_size // patch_size) ** 2 + 1
-        return self.voting.crops_per_image or default
+        return self.voting.crops_per_image or default | 1
 
 
 class Run(Strict):
@@ -171,9 +182,10 @@ class Run(Strict):
     dataset: Name
     gan: Name
     patch_size: Positive
-    seed: Annotated[int, Field(ge=0, strict=True)]
+    seed: Natural
     test_dataset: Name | None = None
     test_gan: Name | None = None
+    overrides: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Run":
@@ -193,6 +205,16 @@ class Run(Strict):
     def test(self) -> str:
         """The cell tested on: the training cell unless Experiment 5 names another."""
         return f"{self.test_dataset or self.dataset}-{self.test_gan or self.gan}"
+
+    @property
+    def summary(self) -> str:
+        """One line that says what was run, and on simulated images if it was."""
+        tested = "" if self.test == self.train else f", tested on {self.test}"
+        kind = "SIMULATED IMAGES · " if self.study.simulated else ""
+        return (
+            f"{kind}{self.study.title} · trained on {self.train}{tested} · {self.patch_size} px · "
+            f"seed {self.seed} · {self.variant}"
+        )
 
     @property
     def variant(self) -> str:
@@ -236,6 +258,8 @@ class Run(Strict):
             "variant": self.variant,
         }
         flags = " ".join(f"-p {key} {value}" for key, value in given.items())
+        if self.overrides:
+            flags += " -y " + shlex.quote(json.dumps({"overrides": self.overrides}))
         return f"papermill notebooks/{notebook}.ipynb {notebook}.out.ipynb {flags}"
 
 

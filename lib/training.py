@@ -23,11 +23,10 @@ from torch.nn.functional import cross_entropy
 
 from lib import checkpoints, paths, runs
 from lib.data import packing
-from lib.metrics import validated_epoch
 from lib.models import DTYPES, PatchNet, parameter_count, pick_device, pick_precision
 from lib.patches import cut, grid_origins
 from lib.progress import bar
-from lib.runs import load_margins_file
+from lib.runs import load_margins_file, validated_epoch
 from lib.scoring import ScoringSet, resident, score, scoring_sets
 from lib.study import Run
 

@@ -57,7 +57,7 @@ def mean_probability(margins: np.ndarray) -> np.ndarray:
     """The mean of P(fake) = sigmoid(z) over an image's patches, float64 (…,), of margins (…, P)."""
     means = np.empty(margins.shape[:-1])
     for epoch in np.ndindex(margins.shape[:-2]):  # by epoch, to keep the temporaries small
-        means[epoch] = expit(margins[epoch]).mean(axis=-1, dtype=np.float64)
+        means[epoch] = expit(margins[epoch], dtype=np.float64).mean(axis=-1)
     return means
 
 

@@ -23,7 +23,7 @@ STATIONS = (
     {"voting"},
     {"metrics"},
     {"published", "tables"},
-    {"plots", "report", "assembly"},
+    {"plots", "report", "provenance", "assembly"},
 )
 
 

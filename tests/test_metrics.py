@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
 
-from lib import metrics
+from lib import metrics, runs
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -56,8 +56,8 @@ def test_top5_of_fewer_than_five_epochs_is_the_mean_of_all():
 
 
 def test_the_validated_epoch_is_the_earliest_of_the_best():
-    assert metrics.validated_epoch(np.array([0.5, 0.9, 0.7, 0.9])) == 1
-    assert metrics.validated_epoch(np.array([0.5, 0.5])) == 0
+    assert runs.validated_epoch(np.array([0.5, 0.9, 0.7, 0.9])) == 1
+    assert runs.validated_epoch(np.array([0.5, 0.5])) == 0
 
 
 def test_the_interval_is_from_the_2_5th_to_the_97_5th_percentile():
@@ -180,11 +180,25 @@ def test_the_interval_of_an_auc_of_many_distinct_scores():
     labels = np.repeat([0, 1], 40).astype(np.uint8)
     scores = generator.standard_normal((80, 64)) + 0.4 * labels[:, None]
     assert np.unique(scores).size > metrics.MAX_BINS
-    counts = metrics.resample(labels, 200, 0)
+    counts = metrics.resample(labels, 100, 0)
     auc = statistic(metrics.rates(scores, scores > 0, labels, counts), "auc")
     assert auc.value == roc_auc_score(np.repeat(labels, 64), scores.ravel())
     expected = metrics.interval(slow_auc(scores, labels, counts))
     assert (auc.low, auc.high) == pytest.approx(expected, abs=1 / metrics.MAX_BINS)
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_the_interval_of_an_auc_of_many_scores_of_which_most_tie(seed):
+    """Many scores are distinct, but most are one of two neighbours: those must stay apart."""
+    labels = np.repeat([0, 1], 20).astype(np.uint8)
+    scores = np.where(labels[:, None] == 1, 0.500001, 0.5) * np.ones(300)
+    scores[:8] = np.random.default_rng(seed).random((8, 300))
+    assert np.unique(scores).size > metrics.MAX_BINS
+    counts = metrics.resample(labels, 50, 0)
+    auc = statistic(metrics.rates(scores, scores > 0.5, labels, counts), "auc")
+    assert auc.low < auc.value < auc.high
+    expected = metrics.interval(slow_auc(scores, labels, counts))
+    assert (auc.low, auc.high) == pytest.approx(expected, abs=2 / metrics.MAX_BINS)
 
 
 def test_both_rates_by_hand():

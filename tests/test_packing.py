@@ -241,6 +241,19 @@ def test_other_parameters_pack_again_and_say_why(make_study, pictures, draw, cha
     assert_same(again, packing.ensure(make_study(**changes, name="fresh"), CELL))
 
 
+def test_pictures_in_another_data_folder_are_not_taken_for_the_packed_ones(
+    make_study, pictures, work, monkeypatch
+):
+    packing.ensure(make_study(), CELL)
+    elsewhere = work / "elsewhere"
+    monkeypatch.setenv("PATCHWISE_DATA", str(elsewhere))
+    assert packing.ensure(make_study(), CELL).how == "found"  # none there: the packed ones serve
+    shutil.copytree(work / "data", elsewhere)
+    again = packing.ensure(make_study(), CELL)
+    assert again.how == "packed again: the folder of real, the folder of fake changed"
+    assert again.side["real"]["source"] == str(elsewhere / "leaves")
+
+
 def test_a_cell_packed_for_testing_is_packed_again_for_training(make_study, pictures):
     packing.ensure(make_study(), SISTER)
     again = packing.ensure(make_study(), SISTER, train=True)
@@ -264,8 +277,10 @@ def test_an_unusable_file_is_listed_and_the_next_drawn_takes_its_place(make_stud
         "skipped": [[order[2], "zero bytes"], [order[5], "not a picture that Pillow reads"]],
         "ignored": {".txt": 1},
         "of": 12,
+        "source": str(folder),
     }
-    assert packed.side["fake"] == {"skipped": [], "ignored": {}, "of": 12}
+    other = {"skipped": [], "ignored": {}, "of": 12, "source": str(folder.with_name("gan_a"))}
+    assert packed.side["fake"] == other
     assert len(packed.images) == 2 * WANTED
 
 
@@ -447,6 +462,25 @@ def test_a_draft_of_other_files_is_not_gone_on_with(make_study, pictures, draw, 
     drawn = collections.Counter(name.partition("/")[0] for name in loaded)
     assert drawn == {folder: WANTED, "gan_a": WANTED if folder == "gan_a" else WANTED - 4}
     assert_same(packed, packing.ensure(make_study(name="fresh"), CELL))
+
+
+def test_pixels_are_on_disk_before_the_journal_says_so(make_study, pictures, monkeypatch):
+    """A kill between the two draws the picture again; the other way round it would be lost."""
+    written = []
+
+    class Journal(FullDisk):
+        def write(self, line):
+            row = json.loads(line)["row"]
+            written.append(np.load(unfinished() / "images.npy", mmap_mode="r")[row].any())
+            return self.file.write(line)
+
+    def opening(path, how, **options):
+        file = builtins.open(path, how, **options)  # noqa: SIM115
+        return Journal(file, 0) if path.name == "journal.jsonl" else file
+
+    monkeypatch.setattr(drawing, "open", opening, raising=False)
+    packing.ensure(make_study(), CELL)
+    assert written == [True] * 2 * WANTED
 
 
 # When the disk is full

@@ -25,9 +25,19 @@ def filled(figure) -> list:
 
 def test_the_theme_is_set_for_figures_on_screen_and_on_file():
     with plt.rc_context():
-        plots.set_theme()
+        plots.set_theme(simulated=True)
         assert plt.rcParams["savefig.dpi"] == plt.rcParams["figure.dpi"]
         assert len(plots.contact_sheet(IMAGES, TITLES).axes) == 5
+
+
+@pytest.mark.parametrize(("simulated", "said"), [(True, "simulated images"), (False, "")])
+def test_every_figure_says_what_it_was_made_from(simulated, said):
+    with plt.rc_context():
+        plots.set_theme(simulated=simulated)
+        sheet = plots.contact_sheet(IMAGES, TITLES)
+        overlay = plots.overlay(IMAGES, np.full((len(IMAGES), 4), 0.5), TITLES)
+    for figure in (sheet, overlay):
+        assert said == figure.texts[-1].get_text()
 
 
 def test_a_contact_sheet_has_a_place_for_each_picture():

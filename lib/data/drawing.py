@@ -154,8 +154,9 @@ class Draft:
         In both cases its pictures may have been mended since; the other class is kept.
         """
         drawn, filled = self.of(label), self._filled(label)
-        ended = filled == rows or len(drawn) == names
-        unusable = ended and len(drawn) - filled > max_skipped * len(drawn)
+        skipped = len(drawn) - filled
+        too_few = filled < rows and len(drawn) == names and skipped
+        unusable = too_few or (filled == rows and skipped > max_skipped * len(drawn))
         if unusable or any(entry["listing"] != listing for entry in drawn):
             self.entries = [entry for entry in self.entries if entry["label"] != label]
             lines = "".join(json.dumps(entry) + "\n" for entry in self.entries)

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 from lib import paths
 from lib.data.drawing import Draft
-from lib.data.sources import open_source
+from lib.data.sources import file_path, open_source
 from lib.study import Study
 
 CLASSES = ("real", "fake")
@@ -37,7 +37,8 @@ class Packed:
     manifest: pd.DataFrame
     """A row per image, in the same order, with `COLUMNS`."""
     side: dict[str, Any]
-    """`recipe`; the `hashes` of the splits; per class the files `skipped`, `ignored`, `of`."""
+    """`recipe`; the `hashes` of the splits; per class its `source`, and the files
+    there (`of`), `skipped` and `ignored`."""
     how: str = "found"
     """`found`, `packed`, or `packed again` with the reason."""
 
@@ -90,7 +91,18 @@ def _stale(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> st
     here = _recipe(study, cell, packed)
     changed = [key for key in here["data"] if here["data"][key] != there["data"].get(key)]
     changed += [name for name in CLASSES if here[name] != there[name]]
+    changed = changed or [f"the folder of {n}" for n in CLASSES if _moved(study, cell, n, side)]
     return f" again: {', '.join(changed)} changed" if changed else None
+
+
+def _moved(study: Study, cell: str, name: str, side: Path) -> bool:
+    """Whether DATA now holds pictures of a class elsewhere than where they were packed from."""
+    path = getattr(study.cells[cell], name).model_dump().get("path")
+    now = file_path(path) if path else None
+    return (
+        bool(now and now.exists())
+        and str(now) != json.loads(side.read_text("utf-8"))[name]["source"]
+    )
 
 
 def _open(folder: Path, how: str) -> Packed:
@@ -112,15 +124,17 @@ def _pack(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
         rows = np.flatnonzero(layout["label"] == label).tolist()
         draft.draw(source, label, key, rows, study.data.max_skipped)
         skipped = [[e["name"], e["reason"]] for e in draft.of(label) if e["row"] is None]
-        classes[name] = {"skipped": skipped, "ignored": source.ignored(), "of": len(source.names())}
+        classes[name] = {"source": source.title, "of": len(source.names())}
+        classes[name] |= {"skipped": skipped, "ignored": source.ignored()}
     manifest = _manifest(draft, layout)
     manifest.to_parquet(draft.folder / "manifest.parquet", index=False)
     side = {"recipe": recipe, "hashes": _hashes(draft.images, manifest), **classes}
     (draft.folder / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
-    for scaffold in ("journal.jsonl", "recipe.json"):
-        (draft.folder / scaffold).unlink()
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     draft.folder.rename(folder)
+    for scaffold in ("journal.jsonl", "recipe.json"):
+        (folder / scaffold).unlink()
 
 
 def _layout(per_class: dict[str, int]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FILTERS = {
@@ -14,6 +14,17 @@ FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "area": Image.Resampling.BOX,
 }
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation. Pillow's own exif_transpose also rewrites the EXIF block, and
+fails where that is odd."""
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
 
 
@@ -54,7 +65,9 @@ def prepare(content: bytes, size: int, resample: str) -> Picture:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as file:
                 kind, (width, height) = file.format or "unknown", file.size
-                upright = ImageOps.exif_transpose(_rgb(file))
+                turn = UPRIGHT.get(_orientation(file))
+                pixels = _rgb(file)
+                upright = pixels.transpose(turn) if turn is not None else pixels
     except UnidentifiedImageError:
         raise Unusable("not a picture that Pillow reads") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -65,14 +78,19 @@ def prepare(content: bytes, size: int, resample: str) -> Picture:
     return Picture(np.asarray(square, np.uint8), width, height, kind)
 
 
+def _orientation(file: Image.Image) -> int:
+    """The EXIF orientation, 1 (upright) if there is none."""
+    try:
+        return int(file.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a picture may be whole whose EXIF is broken in any way
+        return 1
+
+
 def _rgb(file: Image.Image) -> Image.Image:
-    """8-bit RGB with the file's EXIF kept, which orientation needs."""
-    exif = file.getexif()
+    """The picture as 8-bit RGB."""
     if file.mode in SIXTEEN_BIT:  # Pillow's own conversion would clip instead of scaling
         high_byte = np.asarray(file).astype(np.int64) >> 8
         file = Image.fromarray(high_byte.clip(0, 255).astype(np.uint8))
     if file.mode == "P" and "transparency" in file.info:
         file = file.convert("RGBA")
-    converted = file.convert("RGB")
-    converted.getexif().update(exif)
-    return converted
+    return file.convert("RGB")

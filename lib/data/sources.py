@@ -1,8 +1,10 @@
 """Where one class's pictures come from: each source lists names and prepares a picture by name."""
 
 import hashlib
+import lzma
 import os
 import zipfile
+import zlib
 from collections import Counter
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +15,11 @@ from lib.data.pictures import SUFFIXES, Picture, Unusable, prepare
 from lib.study import Data, Files, Simulated
 
 SIMULATED_PICTURES = 100_000
+DAMAGED = (
+    *(OSError, EOFError, RuntimeError, NotImplementedError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+"""What reading a file, or a damaged or encrypted entry of a zip, may raise."""
 
 
 class SourceError(ValueError):
@@ -86,7 +93,7 @@ class FileSource:
             content = (
                 (self.path / name).read_bytes() if self.path.is_dir() else self._zip.read(name)
             )
-        except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise Unusable(f"cannot be read: {error}") from None
         return Loaded(prepare(content, size, resample), hashlib.sha256(content).hexdigest())
 
@@ -125,7 +132,12 @@ def open_source(source: Files | Simulated, data: Data) -> PictureSource:
     """The source that a study's file describes."""
     if isinstance(source, Simulated):
         return SimulatedSource(source.content, source.generator, data.seed)
-    return FileSource(paths.data_root() / Path(source.path).expanduser())
+    return FileSource(file_path(source.path))
+
+
+def file_path(path: str) -> Path:
+    """Where a study's folder or zip lies: below DATA, unless its path is absolute."""
+    return paths.data_root() / Path(path).expanduser()
 
 
 def _suffix(name: str) -> str:
