@@ -104,7 +104,7 @@ wildcard_constraints:
     train="[a-z0-9_]+-[a-z0-9_]+",
     test="[a-z0-9_]+-[a-z0-9_]+",
     variant="[a-z0-9_]+",
-    size=r"\d{3,}",
+    size=r"\d\d\d+",
     seed=r"\d+",
 
 
