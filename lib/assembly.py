@@ -35,6 +35,7 @@ STATISTICS_NOTE = (
     "last are taken over epochs on the test images, as in the paper; “validated” is the one epoch "
     "that was chosen on a validation split."
 )
+RATES_NOTE = "AUC, TPR (the share of fakes found) and TNR (the share of reals passed) are those of that epoch."
 RULES = {
     (1, "none"): "each patch",
     (1, "whole"): "whole image",
@@ -166,7 +167,7 @@ class StudyReport:
                 ["test", "patch_size", "seed", "rule"],
                 wanted=("validated", "auc", "tpr", "tnr"),
             )
-            section.table(table, f"{STATISTICS_NOTE} AUC, TPR and TNR likewise. {self._source}")
+            section.table(table, f"{STATISTICS_NOTE} {RATES_NOTE} {self._source}")
             votes = family[(family["statistic"] == "validated") & (family["rule"] != "each patch")]
             if votes.empty:
                 continue

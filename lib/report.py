@@ -28,8 +28,8 @@ NAMES = {
     "patch_size": "patch size, px",
     "theta": "θ",
     "auc": "AUC",
-    "tpr": "fakes found (TPR)",
-    "tnr": "reals passed (TNR)",
+    "tpr": "TPR",
+    "tnr": "TNR",
 }
 """How a report spells the tables' short names."""
 
