@@ -116,6 +116,8 @@ rule report:
         tables=ALL_TABLES,
     output:
         str(paths.report(NAME)),
+        # Kept reports come with the checkout; this says that it was made here, from these tables.
+        touch(str(paths.results(NAME) / "report.done")),
     log:
         str(LOGS / "06_report.ipynb"),
     params:

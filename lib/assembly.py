@@ -35,7 +35,7 @@ STATISTICS_NOTE = (
     "last are taken over epochs on the test images, as in the paper; “validated” is the one epoch "
     "that was chosen on a validation split."
 )
-RATES_NOTE = "AUC, TPR (the share of fakes found) and TNR (the share of reals passed) are those of that epoch."
+RATES_NOTE = "AUC, TPR (share of fakes found) and TNR (share of reals passed) are that epoch's."
 RULES = {
     (1, "none"): "each patch",
     (1, "whole"): "whole image",

@@ -24,6 +24,9 @@ def checkout(tmp_path_factory) -> Path:
     for name in ("lib", "notebooks", "params", "profiles", "reports/published"):
         shutil.copytree(paths.ROOT / name, copy / name)
     shutil.copy(paths.ROOT / "Snakefile", copy)
+    kept = copy / "reports" / "smoke" / "index.html"  # as a report kept in the repository is there
+    kept.parent.mkdir()
+    kept.write_text("an old report")
     return copy
 
 
@@ -80,7 +83,7 @@ def test_killed_then_finished(checkout):
 
     snakemake(checkout)
     assert [file.stat().st_mtime_ns for file in packed] == before  # nothing was packed again
-    assert (checkout / "reports/smoke/index.html").is_file()
+    assert "Smoke test" in (checkout / "reports/smoke/index.html").read_text("utf-8")
     tables = {f"{p.parent.name}/{p.stem}" for p in checkout.glob("results/smoke/tables/*/*.csv")}
     assert {f"exp{n}/{MATCHED}__p032__seed0" for n in (1, 2, 3, 4)} <= tables
     assert f"exp1/{MATCHED}__p064__seed0" in tables and f"exp2/{MATCHED}__p064__seed0" not in tables
