@@ -213,7 +213,7 @@ class Run(Strict):
         kind = "SIMULATED IMAGES · " if self.study.simulated else ""
         return (
             f"{kind}{self.study.title} · trained on {self.train}{tested} · {self.patch_size} px · "
-            f"seed {self.seed} · {self.variant}"
+            f"{self.study.model.name} · seed {self.seed} · {self.variant}"
         )
 
     @property
