@@ -14,9 +14,11 @@ PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 def pins() -> dict[str, str]:
+    """The pinned versions for this Python, by name."""
     lines = (paths.ROOT / "requirements.txt").read_text("utf-8").splitlines()
-    found = [line.split("==") for line in lines if line and not line.startswith("#")]
-    return {canonicalize_name(name): number for name, number in found}
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    here = [need for need in found if not need.marker or need.marker.evaluate()]
+    return {canonicalize_name(need.name): str(need.specifier).removeprefix("==") for need in here}
 
 
 def asked() -> list[str]:
