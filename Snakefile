@@ -28,7 +28,7 @@ RUN = "{train}/{variant}/p{size}/seed{seed}"
 TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
 
 
-def table(experiment, **fixed):
+def table(experiment):
     return str(paths.results(NAME) / "tables" / f"exp{experiment}" / f"{TABLE}.csv")
 
 
