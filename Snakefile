@@ -1,6 +1,7 @@
 # The study as a graph of plain papermill commands:
 #   snakemake --cores all --config study=demo          (or: make study STUDY=demo)
-# One job packs each cell, one trains each network, and the experiments only vote.
+# One job packs each cell, one trains each network, and the experiments only vote. Variants that
+# switch quirks are compared by A1_quirks, from their margins; all others have every table.
 #
 # A job is run again when what it computes changes: its notebook's code cells, the modules it
 # imports, the sections of the study's file that it depends on. Saving a notebook's outputs re-runs
@@ -18,9 +19,8 @@ from lib import code, params, paths
 NAME = config.get("study", "demo")
 STUDY = params.load(NAME)
 SIZE = STUDY.data.image_size
-VARIANTS = [params.PLAIN, *STUDY.variants]
-SMALLER = [size for size in STUDY.patch_sizes if size < SIZE]
-NETWORKS = len(STUDY.train_on) * len(VARIANTS) * len(STUDY.patch_sizes) * len(STUDY.seeds)
+VARIANTS = {name: params.load(NAME, name) for name in (params.PLAIN, *STUDY.variants)}
+QUIRKY = [name for name, found in VARIANTS.items() if found.quirks != STUDY.quirks]
 GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
 WEIGHTS = paths.ROOT / "lib" / "data" / "weights"
 LOGS = paths.results(NAME) / "notebooks"
@@ -32,7 +32,7 @@ def table(experiment):
     return str(paths.results(NAME) / "tables" / f"exp{experiment}" / f"{TABLE}.csv")
 
 
-def tables(experiment, sizes, tests):
+def tables(experiment, tests, whole=True):
     """The tables of one experiment; `tests` gives the cells that a training cell is tested on."""
     return [
         table(experiment).format(
@@ -40,9 +40,10 @@ def tables(experiment, sizes, tests):
         )
         for train in STUDY.train_on
         for test in tests(train)
-        for variant in VARIANTS
-        for size in sizes
-        for seed in STUDY.seeds
+        for variant, study in VARIANTS.items()
+        for size in study.patch_sizes
+        for seed in study.seeds
+        if variant not in QUIRKY and (whole or size < SIZE)
     ]
 
 
@@ -55,19 +56,31 @@ def others(train):
 
 
 ALL_TABLES = [
-    *tables(1, STUDY.patch_sizes, matched),
-    *(found for number in (2, 3, 4) for found in tables(number, SMALLER, matched)),
-    *tables(5, STUDY.patch_sizes, others),
+    *tables(1, matched),
+    *(found for number in (2, 3, 4) for found in tables(number, matched, whole=False)),
+    *tables(5, others),
 ]
 
 
-def digest(*sections):
-    """A hash of the sections of the study, in each variant, that a rule depends on."""
-    loaded = [params.load(NAME, variant) for variant in VARIANTS]
-    content = [study.model_dump(include=set(sections)) for study in loaded]
-    if "crops" in sections:
-        content += [[study.crops(size) for size in STUDY.patch_sizes] for study in loaded]
+def hashed(content):
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digest(*sections, variants=(params.PLAIN,)):
+    """A hash of sections of the study, in some variants."""
+    return hashed([VARIANTS[name].model_dump(include=set(sections)) for name in variants])
+
+
+def protocol(wildcards):
+    """A hash of all that a network and its margins depend on."""
+    study, data = VARIANTS[wildcards.variant], STUDY.model_dump(include={"data", "cells"})
+    crops = study.crops(int(wildcards.size))
+    return hashed([data, study.network_protocol, study.training.precision, crops])
+
+
+def voting(wildcards):
+    """A hash of what the experiments do with the margins."""
+    return digest("voting", "quirks", "bootstrap", variants=[wildcards.variant])
 
 
 def flags(wildcards):
@@ -87,9 +100,29 @@ def packed(cell):
     return str(paths.packed(NAME, cell))
 
 
+RUN_FOLDER = str(paths.results(NAME) / "runs" / RUN)
+
+
 def run_folder(wildcards, size=None):
-    names = {**dict(wildcards.items()), **({"size": f"{size:03d}"} if size else {})}
-    return str(paths.results(NAME) / "runs" / RUN).format(**names)
+    """The folder of the network that a variant votes with."""
+    networks = VARIANTS[wildcards.variant].networks
+    changed = {"variant": networks, **({"size": f"{size:03d}"} if size else {})}
+    return RUN_FOLDER.format(**{**dict(wildcards.items()), **changed})
+
+
+def networks(train):
+    """The folders of all networks that are trained on a cell."""
+    return [
+        RUN_FOLDER.format(train=train, variant=variant, size=f"{size:03d}", seed=seed)
+        for variant, study in VARIANTS.items()
+        for size in study.patch_sizes
+        for seed in study.seeds
+        if study.networks == variant
+    ]
+
+
+NETWORKS = sum(len(networks(train)) for train in STUDY.train_on)
+EFFECTS = str(paths.results(NAME) / "tables" / "a1" / "{train}.csv")
 
 
 # ipykernel warns, in every notebook, that it talks to this machine over TCP.
@@ -114,6 +147,7 @@ rule report:
         modules=code.modules("06_report"),
         template=str(paths.ROOT / "lib" / "report.html.j2"),
         tables=ALL_TABLES,
+        effects=expand(EFFECTS, train=STUDY.train_on) if QUIRKY else [],
     output:
         str(paths.report(NAME)),
         # Kept reports come with the checkout; this says that it was made here, from these tables.
@@ -123,7 +157,7 @@ rule report:
     params:
         flags=f"-p study {NAME}",
         code=code.digest("06_report"),
-        study=digest("title", "deviations"),
+        study=digest("title", "deviations", "voting", "bootstrap"),
     retries: 2
     shell:
         EXECUTE
@@ -153,13 +187,13 @@ rule train:
         modules=code.modules("lib.training"),
         packed=[packed(cell) for cell in STUDY.cells],
     output:
-        directory(str(paths.results(NAME) / "runs" / RUN)),
+        directory(RUN_FOLDER),
     log:
         str(LOGS / "01_training__{train}__{variant}__p{size}__seed{seed}.ipynb"),
     params:
         flags=flags,
         table=table(1).replace("{test}", "{train}"),
-        study=digest("data", "cells", "model", "training", "crops"),
+        study=protocol,
     threads: max(1, workflow.cores // NETWORKS)
     resources:
         gpu=GPU,
@@ -191,7 +225,7 @@ for number, name in EXPERIMENTS.items():
         params:
             flags=flags,
             code=code.digest(name),
-            study=digest("voting", "bootstrap"),
+            study=voting,
         retries: 2
         shell:
             EXECUTE
@@ -202,7 +236,9 @@ rule generalize:
         notebook=ancient(paths.NOTEBOOKS / "05_generalization.ipynb"),
         modules=code.modules("05_generalization"),
         run=run_folder,
-        whole=lambda wildcards: run_folder(wildcards, SIZE) if SIZE in STUDY.patch_sizes else [],
+        whole=lambda wildcards: (
+            run_folder(wildcards, SIZE) if SIZE in VARIANTS[wildcards.variant].patch_sizes else []
+        ),
     output:
         table(5),
     log:
@@ -210,7 +246,25 @@ rule generalize:
     params:
         flags=flags,
         code=code.digest("05_generalization"),
-        study=digest("voting", "bootstrap"),
+        study=voting,
+    retries: 2
+    shell:
+        EXECUTE
+
+
+rule quirks:
+    input:
+        notebook=ancient(paths.NOTEBOOKS / "A1_quirks.ipynb"),
+        modules=code.modules("A1_quirks"),
+        runs=lambda wildcards: networks(wildcards.train),
+    output:
+        EFFECTS,
+    log:
+        str(LOGS / "A1_quirks__{train}.ipynb"),
+    params:
+        flags=flags,
+        code=code.digest("A1_quirks"),
+        study=digest("voting", "quirks", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
     retries: 2
     shell:
         EXECUTE

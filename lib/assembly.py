@@ -9,33 +9,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.special import expit
 
-from lib import paths, plots, provenance, published, runs, tables
+from lib import (
+    ablation,
+    findings,
+    params,
+    paths,
+    plots,
+    provenance,
+    published,
+    record,
+    reliability,
+    runs,
+    tables,
+)
 from lib.data import packing
+from lib.evidence import Evidence
 from lib.report import NAMES, Report, Section
-from lib.study import Run, Study
+from lib.study import PLAIN, Run, Study
+from lib.wording import CLAIMS, LEAD, RATES_NOTE, READINGS_NOTE, STATISTICS_NOTE
 
-LEAD = (
-    "An image is cut into patches, a network judges each patch real or GAN-made, and the patches "
-    "vote. Does it work? A reproduction of Lee and Park, “A Study on Patch-Wise Deepfake Image "
-    "Detection” (2022)."
-)
-CLAIMS = {
-    1: "The paper: accuracy differs with patch size, but not by much, and 32 px is best (C1).",
-    2: "The paper: the smaller the patch the higher the accuracy, 32 px is best, and every size "
-    "beats the whole image (C2). An image is fake iff at least half of its patches are.",
-    3: "The paper: random crops do as well as the grid at 32 and 16 px and collapse at 128 and "
-    "64 px (C3). Here each image gives (S/p)² + 1 crops.",
-    4: "The paper: the vote improves when only confident patches take part, and the smaller θ the "
-    "closer it comes to the plain vote (C4). θ is the share of patches kept; 1 is the plain vote.",
-    5: "The paper: under other content (C5) and another generator (C6) patches do better than the "
-    "whole image. Its Tables 5 and 6 are not available as numbers, so these are ours alone.",
-}
-STATISTICS_NOTE = (
-    "Per cent, with 95 % bootstrap intervals over images in brackets. top-1, top-5, average and "
-    "last are taken over epochs on the test images, as in the paper; “validated” is the one epoch "
-    "that was chosen on a validation split."
-)
-RATES_NOTE = "AUC, TPR (share of fakes found) and TNR (share of reals passed) are that epoch's."
 RULES = {
     (1, "none"): "each patch",
     (1, "whole"): "whole image",
@@ -54,7 +46,10 @@ class StudyReport:
 
     def __init__(self, study: Study) -> None:
         """Reads the study's tables; raises RunError if there are none yet."""
-        self.study, self.page, self.tables = study, Report(study, LEAD), tables.read(study)
+        self.study, self.page, self.readings = study, Report(study, LEAD), tables.read(study)
+        reading = self.readings["reading"]
+        headline = reading.isna() | (reading == study.quirks.theta_reading)
+        self.tables = self.readings[headline]
         if self.tables.empty:
             raise runs.RunError(
                 f"study {study.name!r} has no tables yet. Run `make study STUDY={study.name}`, or "
@@ -111,9 +106,22 @@ class StudyReport:
             section.table(published.beside(ours, number), f"{STATISTICS_NOTE} {self._source}")
             for figure, caption in self._figures(number, rows):
                 section.figure(figure, caption)
+            if number == 4:
+                self._add_readings(section, train, variant)
         if chosen.empty:
             section.text("Not run yet.")
         return section
+
+    def _add_readings(self, section: Section, train: str, variant: str) -> None:
+        """The confident vote in all readings of θ, and how many patches and images are left."""
+        rows = self.readings.query("experiment == 4 and train == @train and variant == @variant")
+        shown = rows[rows["statistic"].isin(("validated", "coverage", "fallback"))]
+        shown = shown.assign(of=shown["reading"] + " · " + shown["statistic"])
+        shown.loc[shown["statistic"] != "validated", "low"] = np.nan  # shown without interval
+        wanted = tuple(shown["of"].drop_duplicates())
+        table = tables.side_by_side(shown, ["patch_size", "seed", "theta"], "of", wanted)
+        table.columns = pd.MultiIndex.from_tuples(name.split(" · ") for name in table.columns)
+        section.table(table, READINGS_NOTE)
 
     def _figures(self, number: int, rows: pd.DataFrame) -> Iterator[tuple]:
         if number == 4:
@@ -181,6 +189,56 @@ class StudyReport:
             section.figure(figure, "Accuracy at the validated epoch on each test cell.")
         return section
 
+    def families(self) -> list[Evidence]:
+        """The networks of the plain protocol, and of variants that leave its quirks as they are."""
+        known = {self.study.variant: self.study}
+        for name in self.study.variants:
+            known[name] = params.load(self.study.name, name)
+        found = [
+            Evidence(study, train)
+            for train in self.study.train_on
+            for study in known.values()
+            if study.quirks == self.study.quirks
+        ]
+        return [of for of in found if of.seeds]
+
+    def claims(self) -> Section:
+        """A verdict on each of the paper's claims; written beside the tables as claims.csv."""
+        families = self.families()
+        found = findings.judged(families)
+        path = paths.results(self.study.name) / "claims.csv"
+        paths.write_whole(path, lambda p: found.to_csv(p, index=False))
+        return findings.verdicts(self.page.section("Which claims hold here"), families)
+
+    def budgets(self) -> Section:
+        """Patch sizes at equal images and at equal steps."""
+        return findings.budgets(self.page.section("Matched budgets"), self.families())
+
+    def certainty(self) -> Section:
+        """Paired tests, what was chosen where, calibration, and how many votes patches are."""
+        section, families = self.page.section("How sure are the numbers"), self.families()
+        findings.comparisons(section, families)
+        reliability.selection(section, families)
+        reliability.calibration(section, families, self.tables)
+        return reliability.votes(section, families)
+
+    def quirks(self) -> Section:
+        """What each of the released code's quirks does, if A1_quirks has measured it."""
+        section = self.page.section("The released code's quirks")
+        effects = {train: ablation.read(self.study, train) for train in self.study.train_on}
+        effects = {train: table for train, table in effects.items() if len(table)}
+        if effects:
+            return findings.quirks(section, effects)
+        section.text(
+            "Not measured in this study: A1_quirks compares the variants of params/quirks.yaml "
+            "(make study STUDY=quirks)."
+        )
+        return section
+
+    def record(self) -> Section:
+        """The paper's own numbers and logs, recomputed and compared; nothing here is ours."""
+        return record.published(self.page.section("The published record"))
+
     def protocol(self) -> Section:
         """The study's parameters, and how it departs from the paper."""
         return provenance.protocol(self.page.section("What was run"), self.study)
@@ -202,8 +260,13 @@ class StudyReport:
         return self.page.write()
 
     def _backbone(self, train: str, variant: str) -> str:
-        """The backbone of one family of networks, as its runs recorded it."""
-        configs = [runs.read_config(r.folder) for r in self.runs if r.variant == variant]
+        """The backbone of one family of networks, as its runs recorded it.
+
+        A variant without networks of its own votes with the plain ones.
+        """
+        own = [run for run in self.runs if run.variant == variant]
+        of = own or [run for run in self.runs if run.variant == PLAIN]
+        configs = [runs.read_config(run.folder) for run in of]
         names = {config["model"]["name"] for config in configs if config["train"] == train}
         return ", ".join(sorted(names)) or "unknown"
 
@@ -231,7 +294,7 @@ class StudyReport:
         made = []
         for train, variant, size, seed in found.itertuples(index=False):
             dataset, _, gan = train.partition("-")
-            study = self.study.model_copy(update={"variant": variant})
+            study = self.study.model_copy(update={"variant": variant, "networks": variant})
             run = Run(study=study, dataset=dataset, gan=gan, patch_size=size, seed=int(seed))
             if (run.folder / "config.json").is_file():
                 made.append(run)

@@ -9,11 +9,8 @@ one matrix product. Epochs whose accuracy is compared are compared on the same r
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
-from sklearn.metrics import roc_auc_score
 
 LEVEL = 0.95
-MAX_BINS = 1024
 EPOCH_STATISTICS = ("top1", "top5", "average", "last", "validated")
 
 
@@ -48,10 +45,32 @@ def resample(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     return counts
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % percentile interval of a statistic's resampled values (B,)."""
-    low, high = np.nanpercentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """The percentile interval of a statistic's resampled values (B,), NaN if all of them are."""
+    if np.isnan(values).all():
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(values, [50 * (1 - level), 50 * (1 + level)])
     return float(low), float(high)
+
+
+def draws(right: np.ndarray, counted: np.ndarray | None, resampled: np.ndarray) -> np.ndarray:
+    """An accuracy, as observed and in every resample of the images.
+
+    Args:
+        right: (N,) or (E, N), 1 where an image is judged rightly, or the share of its patches that
+            are.
+        counted: bool of the same shape, the images that enter the accuracy; all if None.
+        resampled: float32 (B, N), from `resample`.
+
+    Returns:
+        float64 (1 + B,) or (1 + B, E): the observed accuracy first; NaN where no image is counted.
+    """
+    right = np.asarray(right, np.float64)
+    weights = np.vstack([np.ones(resampled.shape[1]), resampled])  # (1 + B, N)
+    if counted is None:
+        return weights @ right.T / right.shape[-1]
+    with np.errstate(invalid="ignore"):
+        return weights @ (right * counted).T / (weights @ counted.T.astype(np.float64))
 
 
 def top(accuracies: np.ndarray, count: int) -> np.ndarray:
@@ -60,7 +79,11 @@ def top(accuracies: np.ndarray, count: int) -> np.ndarray:
 
 
 def over_epochs(
-    correct: np.ndarray, epochs: np.ndarray, validated: int, resampled: np.ndarray
+    right: np.ndarray,
+    epochs: np.ndarray,
+    validated: int,
+    resampled: np.ndarray,
+    counted: np.ndarray | None = None,
 ) -> list[Estimate]:
     """The accuracies of a rule over the epochs: the paper's statistics, and the honest one.
 
@@ -69,29 +92,28 @@ def over_epochs(
     the epoch that was chosen on the validation split.
 
     Args:
-        correct: (E, N), 1 where an image is judged rightly, or the share of its patches that are.
+        right: (E, N), 1 where an image is judged rightly, or the share of its patches that are.
         epochs: int32 (E,), the epochs' numbers.
         validated: the row of the validated epoch.
         resampled: float32 (B, N), from `resample`.
+        counted: bool (E, N), the images that enter the accuracy; all if None.
 
     Returns:
         An estimate for each of `EPOCH_STATISTICS`, in [0, 1].
     """
-    correct = np.asarray(correct, np.float64)
-    observed = correct.mean(axis=-1)  # (E,)
-    drawn = resampled @ correct.T / correct.shape[1]  # (B, E)
-    best, last = int(np.argmax(observed)), len(epochs) - 1
+    drawn = draws(right, counted, resampled)  # (1 + B, E)
+    best, last = int(np.argmax(drawn[0])), len(epochs) - 1
 
-    def estimate(statistic: str, of: object, row: int | None = None) -> Estimate:
+    def estimate(statistic: str, values: np.ndarray, row: int | None = None) -> Estimate:
         number = None if row is None else int(epochs[row])
-        return Estimate(statistic, float(of(observed)), *interval(of(drawn)), number)
+        return Estimate(statistic, float(values[0]), *interval(values[1:]), number)
 
     return [
-        estimate("top1", lambda accuracies: accuracies.max(axis=-1), best),
-        estimate("top5", lambda accuracies: top(accuracies, 5)),
-        estimate("average", lambda accuracies: accuracies.mean(axis=-1)),
-        estimate("last", lambda accuracies: accuracies[..., last], last),
-        estimate("validated", lambda accuracies: accuracies[..., validated], validated),
+        estimate("top1", drawn.max(axis=-1), best),
+        estimate("top5", top(drawn, 5)),
+        estimate("average", drawn.mean(axis=-1)),
+        estimate("last", drawn[:, last], last),
+        estimate("validated", drawn[:, validated], validated),
     ]
 
 
@@ -108,51 +130,25 @@ def difference(first: np.ndarray, second: np.ndarray, resampled: np.ndarray) -> 
 
 
 def rates(
-    scores: np.ndarray, fake: np.ndarray, labels: np.ndarray, resampled: np.ndarray
+    right: np.ndarray, labels: np.ndarray, resampled: np.ndarray, counted: np.ndarray | None = None
 ) -> list[Estimate]:
-    """AUC, and the two rates that one accuracy hides, at one epoch.
+    """The two rates that one accuracy hides, at one epoch.
 
     Args:
-        scores: (N,) for images or (N, P) for patches: higher is more fake.
-        fake: bool, of the same shape: the verdicts.
+        right: (N,), 1 where an image is judged rightly, or the share of its patches that are.
         labels: uint8 (N,), real = 0, fake = 1.
         resampled: float32 (B, N), from `resample`.
+        counted: bool (N,), the images that enter; all if None.
 
     Returns:
-        `auc`; `tpr`, the share of fakes judged fake; `tnr`, the share of reals judged real. A rate
-        of a class that is absent, and then the AUC, is left out.
+        `tpr`, the share of fakes judged fake; `tnr`, the share of reals judged real. The rate of
+        a class that is absent, or of which no image is counted, is left out.
     """
-    shares = fake.reshape(len(labels), -1).mean(axis=-1)
+    counted = np.ones(len(labels), bool) if counted is None else counted
     found = []
-    if 0 < np.count_nonzero(labels) < len(labels):
-        found.append(_auc(scores.reshape(len(labels), -1), labels, resampled))
     for statistic, label in (("tpr", 1), ("tnr", 0)):
-        members = labels == label
+        members = counted & (labels == label)
         if members.any():
-            right = shares[members] if label else 1 - shares[members]
-            drawn = resampled[:, members] @ right / members.sum()
-            found.append(Estimate(statistic, float(right.mean()), *interval(drawn)))
+            values = draws(right, members, resampled)
+            found.append(Estimate(statistic, float(values[0]), *interval(values[1:])))
     return found
-
-
-def _auc(scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray) -> Estimate:
-    """The area under the ROC curve, P(score of a fake > score of a real), ties counting half.
-
-    The interval uses the scores' ranks: exact for up to `MAX_BINS` distinct scores, else they are
-    grouped into that many quantiles, which changes an AUC by less than 2 / `MAX_BINS`.
-    """
-    every = np.repeat(labels, scores.shape[1])
-    value = float(roc_auc_score(every, scores.ravel()))
-    distinct = np.unique(scores)
-    if len(distinct) > MAX_BINS:
-        distinct = np.unique(np.quantile(scores, np.linspace(0, 1, MAX_BINS), method="lower"))
-    bins = np.searchsorted(distinct, scores.ravel(), side="right") - 1
-    images = np.repeat(np.arange(len(labels)), scores.shape[1])
-    table = csr_array(
-        (np.ones(len(bins), np.float32), (images, bins)), (len(labels), len(distinct))
-    )
-    real = (resampled * (labels == 0)) @ table  # (B, bins): patches drawn with such a score
-    fake = (resampled * (labels == 1)) @ table
-    below = np.cumsum(real, axis=1, dtype=np.float64) - 0.5 * real
-    drawn = (fake * below).sum(axis=1) / (real.sum(axis=1) * fake.sum(axis=1))
-    return Estimate("auc", value, *interval(drawn))

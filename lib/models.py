@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from lib.study import Model
+from lib.study import Model, Quirks
 
 REAL, FAKE = 0, 1
 _declared: list[torch.library.Library] = []  # kept, or the schemas would be withdrawn
@@ -44,13 +44,20 @@ class PatchNet(nn.Module):
     logits tie in bulk.
     """
 
-    def __init__(self, model: Model, *, seed: int) -> None:
+    def __init__(self, model: Model, *, seed: int, quirks: Quirks | None = None) -> None:
         """Builds the backbone, its initialisation fixed by `seed`.
 
+        Args:
+            model: the backbone.
+            seed: of the initialisation.
+            quirks: the released code's that are to be reproduced; none by default.
+
         Raises:
-            ValueError: for a name that timm does not know.
+            ValueError: for a name that timm does not know, or a backbone that the quirk
+                `dense_xception` cannot change.
         """
         super().__init__()
+        self.quirks = quirks or Quirks()
         timm = import_timm()
         if not timm.is_model(model.name):
             close = timm.list_models(f"*{model.name.split('_')[0]}*")[:5]
@@ -58,11 +65,15 @@ class PatchNet(nn.Module):
                 f"model.name: timm knows no {model.name!r}"
                 + (f"; names like it: {', '.join(close)}" if close else "")
             )
+        if self.quirks.dense_xception and model.pretrained:
+            raise ValueError("quirks.dense_xception: there are no pretrained weights of it")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = timm.create_model(
                 model.name, pretrained=model.pretrained, num_classes=2
             )
+            if self.quirks.dense_xception:
+                _make_dense(self.backbone, model)
 
     def logits(self, patches: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
         """Class logits of patches.
@@ -75,7 +86,7 @@ class PatchNet(nn.Module):
             float32 (B, 2): real, fake.
         """
         device = patches.device.type
-        x = normalise(patches)
+        x = network_input(patches, self.quirks)
         with torch.autocast(device, dtype=precision, enabled=precision != torch.float32):
             x = self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
         with torch.autocast(device, enabled=False):
@@ -87,12 +98,54 @@ class PatchNet(nn.Module):
         return logits[:, FAKE] - logits[:, REAL]
 
 
-def normalise(patches: Tensor) -> Tensor:
-    """uint8 (B, p, p, 3) in 0 to 255 to float32 (B, 3, p, p) in −1 to 1, channels last in memory.
+def network_input(patches: Tensor, quirks: Quirks) -> Tensor:
+    """What a network is shown of patches.
 
-    The range is Xception's own in timm.
+    Args:
+        patches: uint8 (B, p, p, 3) in 0 to 255, RGB.
+        quirks: `bgr_raw_values` turns the channels round and leaves the values as they are;
+            `scrambled_layout` then reads the bytes of (p, p, 3) as (3, p, p).
+
+    Returns:
+        float32 (B, 3, p, p), in −1 to 1 (Xception's own range in timm) or in 0 to 255; channels
+        last in memory unless scrambled.
     """
-    return patches.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
+    if quirks.bgr_raw_values:
+        patches = patches.flip(-1)
+    if quirks.scrambled_layout:
+        x = patches.reshape(len(patches), 3, *patches.shape[1:3])
+    else:
+        x = patches.permute(0, 3, 1, 2)
+    return x.to(torch.float32) if quirks.bgr_raw_values else x.to(torch.float32) / 127.5 - 1
+
+
+def _make_dense(backbone: nn.Module, model: Model) -> None:
+    """Replaces grouped convolutions by dense ones of the same shape, in torch's initialisation.
+
+    It is what a missing `groups=` does: 181,572,002 parameters instead of legacy_xception's
+    20,811,050. (The released network has 186,760,650: it differs in some more details.)
+    """
+    grouped = [
+        (parent, name, child)
+        for parent in backbone.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, nn.Conv2d) and child.groups > 1
+    ]
+    if not grouped:
+        raise ValueError(
+            f"quirks.dense_xception: {model.name} has no depthwise convolutions to make dense; "
+            "set model.name to legacy_xception"
+        )
+    for parent, name, depthwise in grouped:
+        shape = {key: getattr(depthwise, key) for key in ("kernel_size", "stride", "padding")}
+        dense = nn.Conv2d(
+            depthwise.in_channels,
+            depthwise.out_channels,
+            **shape,
+            dilation=depthwise.dilation,
+            bias=depthwise.bias is not None,
+        )
+        setattr(parent, name, dense)
 
 
 def parameter_count(network: nn.Module) -> int:

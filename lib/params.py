@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from lib import paths
 from lib.study import PLAIN, Run, Study
 
-VARIABLE_SECTIONS = ("model", "training", "voting", "bootstrap")
+VARIABLE_SECTIONS = ("model", "training", "voting", "quirks", "bootstrap")
+RESTRICTIONS = ("patch_sizes", "seeds")  # a variant in a file may be run at some of them only
 RUN_PARAMETERS = ("study", "dataset", "gan", "patch_size", "seed", "variant", "overrides")
 TEST_PARAMETERS = ("test_dataset", "test_gan")
 
@@ -56,10 +57,23 @@ def load(name: str, variant: str = PLAIN, overrides: Mapping[str, Any] | None = 
     if variant not in (PLAIN, *variants) and not overrides:
         known = ", ".join([PLAIN, *variants])
         raise ParameterError(f"variant: study {name!r} has no {variant!r}; it has {known}")
-    for change in (changes, overrides):
-        _check_sections(change)
-        content = _merge(content, change)
-    return _validated(Study, {**content, "name": name, "variant": variant}, f"params/{name}.yaml")
+    _check_sections(changes, (*VARIABLE_SECTIONS, *RESTRICTIONS))
+    _check_sections(overrides, VARIABLE_SECTIONS)
+    named, where = {"name": name, "variant": variant, "networks": variant}, f"params/{name}.yaml"
+    plain = _validated(Study, {**content, **named}, where)
+    study = _validated(Study, {**_merge(_merge(content, changes), overrides), **named}, where)
+    if _same_networks(study, plain):
+        return study.model_copy(update={"networks": PLAIN})
+    return study
+
+
+def _same_networks(study: Study, plain: Study) -> bool:
+    """Whether the plain networks and their margins serve a variant, which then only votes anew."""
+    if study.training.precision != plain.training.precision:
+        return False
+    sizes = {*study.patch_sizes, *plain.patch_sizes}
+    same_crops = all(study.crops(size) == plain.crops(size) for size in sizes)
+    return same_crops and study.network_protocol == plain.network_protocol
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -148,13 +162,12 @@ def _given(namespace: Mapping[str, Any], allowed: list[str]) -> dict[str, Any]:
     return {key: namespace[key] for key in allowed}
 
 
-def _check_sections(change: Mapping[str, Any]) -> None:
+def _check_sections(change: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
     for section in change:
-        if section not in VARIABLE_SECTIONS:
+        if section not in allowed:
             raise ParameterError(
-                f"{section}: a variant can change {', '.join(VARIABLE_SECTIONS)}; "
-                "for anything else make a new study file in params/"
-                + _suggestion(section, VARIABLE_SECTIONS)
+                f"{section}: a variant can change {', '.join(allowed)}; "
+                "for anything else make a new study file in params/" + _suggestion(section, allowed)
             )
 
 
@@ -195,7 +208,7 @@ def _siblings(model: type[BaseModel], location: list[str]) -> list[str]:
         kinds = [m for m in models if part in _kinds(m)]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = kinds or [inner for field in fields for inner in _models(field)] or models
-    hidden = ("name", "variant") if models == [Study] else ()
+    hidden = ("name", "variant", "networks") if models == [Study] else ()
     return sorted({key for m in models for key in m.model_fields if key not in hidden})
 
 

@@ -83,6 +83,25 @@ def cut(images: Any, index: Any, origins: Any, patch_size: int) -> Any:
     return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
+def strips(images: np.ndarray, patch_size: int) -> np.ndarray:
+    """Rearranges images so that their grid patches are strips of full-width rows.
+
+    The released code reads a whole image of S × S pixels as (S/p)² patches of p × p, byte by
+    byte: each patch is p²/S rows of the image, folded into a square (the quirk `strips`).
+
+    Args:
+        images: (N, S, S, 3).
+        patch_size: p, px; divides S.
+
+    Returns:
+        (N, S, S, 3), whose grid patches, row by row, are the strips from top to bottom.
+    """
+    count, size = images.shape[:2]
+    side = size // patch_size
+    folded = images.reshape(count, side, side, patch_size, patch_size, 3)
+    return folded.swapaxes(2, 3).reshape(images.shape)
+
+
 def assemble(values: np.ndarray, image_size: int, patch_size: int) -> np.ndarray:
     """Lays grid patches, or one number per grid patch, back into the image's plane.
 

@@ -162,6 +162,78 @@ def intervals(
     return _done(figure)
 
 
+def panels(
+    rows: pd.DataFrame, x: str, y: str, panel: str, hue: str, *, note: str | None = None, **line
+) -> Figure:
+    """Lines in panels, two beside each other; each panel has its own vertical scale.
+
+    Args:
+        rows: tidy rows with the columns that are named next; `x` and `y` are the axes' titles.
+        x: the column along the horizontal axis.
+        y: the column along the vertical axis.
+        panel: the column of text that tells panels apart.
+        hue: the column of text that tells lines apart.
+        note: what the corner says in place of the theme's note: "" for what is not ours.
+        line: seaborn's further settings of a line, as `marker`.
+    """
+    grid = sns.relplot(
+        rows, x=x, y=y, col=panel, hue=hue, kind="line", col_wrap=2, height=2.4, aspect=1.75,
+        facet_kws={"sharey": False}, **line,
+    )  # fmt: skip
+    grid.set_titles("{col_name}")
+    grid.legend.set_title("")
+    return _signed(grid.figure, note)
+
+
+def effects(rows: pd.DataFrame) -> Figure:
+    """Differences with their intervals, a panel per `column`; each seed is a point of its own.
+
+    Args:
+        rows: tidy rows with `column`, `variant`, `patch_size`, `difference`, `low`, `high` in
+            [-1, 1], and `seed`, empty for the mean over seeds, which has the interval.
+    """
+    columns = sorted(rows["column"].unique())
+    lines = list(rows[["variant", "patch_size"]].drop_duplicates().itertuples(index=False))
+    places = {tuple(line): -number for number, line in enumerate(lines)}
+    size = (2.2 + 2.1 * len(columns), 0.9 + 0.26 * len(lines))
+    figure, axes = plt.subplots(1, len(columns), figsize=size, sharey=True, squeeze=False)
+    for axis, column in zip(axes[0], columns, strict=True):
+        chosen = rows[rows["column"] == column]
+        at = [places[key] for key in zip(chosen["variant"], chosen["patch_size"], strict=True)]
+        chosen = chosen.assign(at=at)
+        single, mean = chosen[chosen["seed"].notna()], chosen[chosen["seed"].isna()]
+        spread = [mean["difference"] - mean["low"], mean["high"] - mean["difference"]]
+        axis.axvline(0, **CHANCE)
+        axis.errorbar(
+            100 * mean["difference"], mean["at"], xerr=100 * np.clip(np.array(spread), 0, None),
+            fmt="o", ms=4, capsize=2, color=REAL,
+        )  # fmt: skip
+        axis.scatter(100 * single["difference"], single["at"] - 0.28, s=7, color=FAKE)
+        axis.set_title(column.replace(", ", "\n"), fontsize=8)
+        axis.set_xlabel("points", fontsize=8)
+    names = [f"{variant}, {size} px" for variant, size in lines]
+    axes[0, 0].set_yticks(list(places.values()), names, fontsize=7.5)
+    return _done(figure)
+
+
+def reliability(points: pd.DataFrame) -> Figure:
+    """Reliability diagrams, a panel per unit, a line per patch size and seed.
+
+    Args:
+        points: tidy rows with `unit`, `patch_size`, `seed`, `stated` and `observed` in [0, 1].
+    """
+    points = points.assign(size=points["patch_size"].astype(str) + " px").reset_index(drop=True)
+    grid = sns.relplot(
+        points, x="stated", y="observed", col="unit", hue="size", units="seed", estimator=None,
+        kind="line", marker="o", ms=4, lw=1, height=2.9, aspect=1.05,
+    )  # fmt: skip
+    for axis in grid.axes.flat:
+        axis.plot([0, 1], [0, 1], **CHANCE)
+    grid.set_titles("{col_name}", size=9).set_axis_labels("stated P(fake)", "share of fakes")
+    grid.legend.set_title("")
+    return _signed(grid.figure)
+
+
 def _grid(count: int, columns: int, inches: float) -> tuple[Figure, np.ndarray]:
     columns = min(columns, max(count, 1))
     rows = -(-max(count, 1) // columns)
@@ -178,8 +250,9 @@ def _done(figure: Figure) -> Figure:
     return _signed(figure)
 
 
-def _signed(figure: Figure) -> Figure:
-    """With the theme's note below, and taken from pyplot's list so that it is shown once."""
-    figure.text(1, 0, _note["text"], ha="right", va="top", fontsize=7, color="0.45")
+def _signed(figure: Figure, note: str | None = None) -> Figure:
+    """With `note` or the theme's below, and taken from pyplot's list so that it is shown once."""
+    text = _note["text"] if note is None else note
+    figure.text(1, 0, text, ha="right", va="top", fontsize=7, color="0.45")
     plt.close(figure)
     return figure

@@ -16,8 +16,9 @@ from lib import paths
 from lib.study import Study
 
 SIMULATED = (
-    "Everything on this page was measured on simulated images. It shows how the method "
-    "behaves in simulation and says nothing about real photographs or real GANs."
+    "Everything measured for this page was measured on simulated images. It shows how the method "
+    "behaves in simulation and says nothing about real photographs or real GANs. What is called "
+    "the paper's or the authors' is theirs."
 )
 NAMES = {
     "top1": "top-1",
@@ -30,6 +31,10 @@ NAMES = {
     "auc": "AUC",
     "tpr": "TPR",
     "tnr": "TNR",
+    "eer": "EER",
+    "tpr_at_1fpr": "TPR at 1 % FPR",
+    "brier": "Brier score",
+    "ece": "ECE",
 }
 """How a report spells the tables' short names."""
 
@@ -94,6 +99,9 @@ class Report:
         """Begins the page with the study's title, one leading sentence, and what to beware of."""
         self.study, self.lead = study, lead
         self.banners = [SIMULATED] if study.simulated else []
+        if study.quirks.on:
+            on = ", ".join(study.quirks.on)
+            self.banners.append(f"Quirks of the released code are switched on: {on}.")
         self.sections: list[Section] = []
 
     def section(self, title: str) -> Section:

@@ -64,12 +64,10 @@ def protocol(run: Run) -> dict[str, Any]:
     return {
         "study": study.name,
         "train": run.train,
-        "variant": run.variant,
+        "variant": study.networks,
         "patch_size": run.patch_size,
         "seed": run.seed,
-        "data": study.data.model_dump(exclude={"max_skipped", "per_class"}),
-        "model": study.model.model_dump(),
-        "training": study.training.model_dump(exclude={"device", "precision"}),
+        **study.network_protocol,
         "crops_per_image": None if run.is_whole_image else study.crops(run.patch_size),
     }
 
@@ -147,13 +145,22 @@ def save_margins(path: Path, margins: Margins, *, packed_hash: str, crops_seed: 
     paths.write_whole(path, lambda temporary: save_file(tensors, temporary, metadata))
 
 
-def load_margins_file(path: Path) -> Margins:
-    """Reads one margins file."""
+def load_margins_file(path: Path, epoch: int | None = None) -> Margins:
+    """Reads one margins file, or of its margins those of one epoch alone."""
     with safe_open(path, framework="numpy") as file:
-        return Margins(**{name: file.get_tensor(name) for name in Margins.__annotations__})
+        found = {
+            name: file.get_tensor(name) for name in Margins.__annotations__ if name != "margins"
+        }
+        if epoch is None:
+            return Margins(margins=file.get_tensor("margins"), **found)
+        (row,) = np.flatnonzero(found["epochs"] == epoch)
+        found["epochs"] = found["epochs"][row : row + 1]
+        return Margins(margins=file.get_slice("margins")[row : row + 1], **found)
 
 
-def load_margins(run: Run, cell: str, split: str = "test", kind: str = "grid") -> Margins:
+def load_margins(
+    run: Run, cell: str, split: str = "test", kind: str = "grid", epoch: int | None = None
+) -> Margins:
     """Reads the margins of a finished run.
 
     Args:
@@ -161,6 +168,7 @@ def load_margins(run: Run, cell: str, split: str = "test", kind: str = "grid") -
         cell: a test cell.
         split: `test`, or `validation` of the training cell.
         kind: `grid` or `crops`.
+        epoch: the epoch to read; all if None.
 
     Raises:
         RunError: if they are not there, naming the command that makes them; if the run was made
@@ -170,7 +178,7 @@ def load_margins(run: Run, cell: str, split: str = "test", kind: str = "grid") -
     path = paths.margins(run.folder, cell, split, kind)
     if not path.is_file():
         raise RunError(f"{path}: no such margins; the run has {_available(run)}")
-    margins = load_margins_file(path)
+    margins = load_margins_file(path, epoch)
     if not np.isfinite(margins.margins).all():
         raise RunError(f"{path}: holds margins that are not finite numbers; delete the run")
     return margins

@@ -10,7 +10,7 @@ from torch import Tensor
 from lib import paths
 from lib.data.packing import Packed
 from lib.models import PatchNet
-from lib.patches import crop_origins, cut, grid_origins
+from lib.patches import crop_origins, cut, grid_origins, strips
 from lib.runs import Margins, save_margins
 from lib.study import Run
 
@@ -47,18 +47,23 @@ def scoring_sets(run: Run, packed: dict[str, Packed], device: torch.device) -> l
     """What a network of this run scores after each epoch.
 
     The test split of every cell and the validation split of the training cell, each as a grid and,
-    unless the patch is the whole image, as crops.
+    unless the patch is the whole image, as crops. With the quirk `strips`, the grid patches of
+    the other cells are strips of the image.
     """
     wanted = [(cell, "test") for cell in packed] + [(run.train, "validation")]
     sets = []
     for cell, split in wanted:
         rows = packed[cell].rows(split)
-        images = resident(packed[cell].images[rows[0] : rows[-1] + 1], device)
+        pixels = packed[cell].images[rows[0] : rows[-1] + 1]
+        images = resident(pixels, device)
+        folded = run.study.quirks.strips and cell != run.train
         labels = packed[cell].manifest["label"].to_numpy(np.uint8)[rows]
         rest = {"labels": labels, "rows": rows, "packed_hash": packed[cell].side["hashes"][split]}
         for kind in ("grid",) if run.is_whole_image else ("grid", "crops"):
             origins = _origins(run, packed[cell], rows, kind)
-            sets.append(ScoringSet(cell, split, kind, images, origins, **rest))
+            strip = folded and kind == "grid"
+            shown = resident(strips(pixels, run.patch_size), device) if strip else images
+            sets.append(ScoringSet(cell, split, kind, shown, origins, **rest))
     return sets
 
 

@@ -110,6 +110,42 @@ class Voting(Strict):
         return count
 
 
+class Quirks(Strict):
+    """What the released code does instead of what the paper says; all off by default.
+
+    `notebooks/A1_quirks.ipynb` measures them. The first four change what a network sees, so they
+    need networks of their own; the others vote anew on stored margins.
+    """
+
+    dense_xception: bool = False
+    """Every depthwise convolution of the backbone is a dense one: the missing `groups=`, alone."""
+    scrambled_layout: bool = False
+    """Patches, (p, p, 3) in memory, are read as (3, p, p) without moving a byte."""
+    bgr_raw_values: bool = False
+    """Channels in the order blue, green, red, with values 0 to 255."""
+    strips: bool = False
+    """Experiment 5's grid patches are full-width rows of the image, folded into squares."""
+    theta_reading: Literal["share", "range", "probability"] = "share"
+    """Which reading of θ Experiment 4 leads with; the released code's is `range`."""
+    fallback_counts_fake: bool = False
+    """A fake image without a confident patch counts as judged rightly."""
+    last_patch_only: bool = False
+    """Only an image's last patch votes; a real whose last is not confident is left out."""
+    even_crops_ties_wrong: bool = False
+    """The last crop is left out, so that their number is even, and a tie is wrong in any case."""
+
+    @property
+    def of_pixels(self) -> dict[str, bool]:
+        """Those that change what a network sees and are switched on."""
+        names = ("dense_xception", "scrambled_layout", "bgr_raw_values", "strips")
+        return {name: True for name in names if getattr(self, name)}
+
+    @property
+    def on(self) -> list[str]:
+        """The names of those that are switched on."""
+        return [name for name, value in self if value not in (False, "share")]
+
+
 class Bootstrap(Strict):
     """The intervals: how many resamples of the images, and the seed of their generator."""
 
@@ -133,7 +169,10 @@ class Study(Strict):
     model: Model = Model()
     training: Training = Training()
     voting: Voting = Voting()
+    quirks: Quirks = Quirks()
     bootstrap: Bootstrap = Bootstrap()
+    networks: Name = Field(default_factory=lambda found: found.get("variant", PLAIN))
+    """The variant whose networks vote: its own, or `plain` where it only votes anew."""
 
     @field_validator("cells")
     @classmethod
@@ -165,6 +204,16 @@ class Study(Strict):
     def simulated(self) -> bool:
         """Whether any cell holds simulated pictures, which every result must then say."""
         return any(cell.simulated for cell in self.cells.values())
+
+    @property
+    def network_protocol(self) -> dict[str, Any]:
+        """The sections that networks and their margins depend on."""
+        return {
+            "data": self.data.model_dump(exclude={"max_skipped", "per_class"}),
+            "model": self.model.model_dump(),
+            "training": self.training.model_dump(exclude={"device", "precision"}),
+            "quirks": self.quirks.of_pixels,
+        }
 
     def crops(self, patch_size: int) -> int:
         """Random crops per image: (S/p)² + 1 unless the study's file says otherwise.
@@ -232,8 +281,10 @@ class Run(Strict):
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
-        return paths.run(self.study.name, self.train, self.variant, self.patch_size, self.seed)
+        """The folder of the run's network: the plain one's where the variant only votes anew."""
+        return paths.run(
+            self.study.name, self.train, self.study.networks, self.patch_size, self.seed
+        )
 
     def table(self, experiment: int) -> Path:
         """The table that Experiment `experiment` writes for this run."""

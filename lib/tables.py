@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib import metrics, paths, runs, voting
+from lib import curves, metrics, paths, quirks, runs, voting
 from lib.metrics import Estimate
+from lib.quirks import Judged
 from lib.study import Run, Study
 
 COLUMNS = [
@@ -37,14 +38,25 @@ class Sheet:
         """Adds each patch's own verdict: rule `none`, or `whole` where it is the whole image."""
         if self.run.is_whole_image:
             return self.vote("whole")
-        z = self.scored.margins
-        right = (z > 0) == self.scored.labels[:, None].astype(bool)
-        self._add("patch", "none", right.mean(axis=-1), z[self.validated], z[self.validated] > 0)
+        z, labels = self.scored.margins, self.scored.labels
+        right = (z > 0) == labels[:, None].astype(bool)
+        shares = right.mean(axis=-1)  # (E, N)
+        self._add("patch", "none", Judged(shares, None), z[self.validated])
         return self.rule("none")
 
     def vote(self, rule: str) -> pd.DataFrame:
-        """Adds a rule of `voting.SCORES`, in which all patches of an image vote."""
-        return self._vote(rule, voting.SCORES[rule](self.scored.margins))
+        """Adds a rule of `voting.SCORES`, in which all patches of an image vote.
+
+        With the quirk `even_crops_ties_wrong`, crops vote as the released code has them.
+        """
+        margins, labels = self.scored.margins, self.scored.labels
+        if rule == "crops":
+            scores, judged = quirks.crops(margins, labels, self.run.study.quirks)
+        else:
+            scores = voting.SCORES[rule](margins)
+            judged = quirks.by_verdict(scores, rule, labels)
+        self._add("image", rule, judged, scores[self.validated])
+        return self.rule(rule)
 
     def also(self, scored: runs.Margins) -> "Sheet":
         """A sheet of other margins of the same images, the crops', that adds to this table."""
@@ -53,44 +65,52 @@ class Sheet:
         return sheet
 
     def confident(self, theta: float, vote: voting.ConfidentVote, reading: str) -> pd.DataFrame:
-        """Adds the vote of the confident patches at one θ, with its coverage and fallback."""
-        found = self._vote("confident", vote.scores, theta, reading)
+        """Adds the vote of the confident patches at one θ, with its coverage and fallback.
+
+        Accuracies and rates are counted as the study's quirks say; AUC, EER and calibration are of
+        the vote's own scores. Where quirks leave images out, `counted` is the share that is left.
+        """
+        at, labels = self.validated, self.scored.labels
+        judged = quirks.confident(vote, self.scored.margins, labels, self.run.study.quirks)
+        self._add("image", "confident", judged, vote.scores[at], theta, reading)
         shares = {
-            "coverage": vote.kept[self.validated] / self.scored.margins.shape[-1],
-            "fallback": vote.fallback[self.validated].astype(float),
+            "coverage": vote.kept[at] / self.scored.margins.shape[-1],
+            "fallback": vote.fallback[at],
         }
+        if judged.counted is not None:
+            shares["counted"] = judged.counted[at]
         for statistic, share in shares.items():
-            drawn = self.resampled @ share / len(share)
-            estimate = Estimate(statistic, float(share.mean()), *metrics.interval(drawn))
+            drawn = metrics.draws(share, None, self.resampled)
+            estimate = Estimate(statistic, float(drawn[0]), *metrics.interval(drawn[1:]))
             self._append("image", "confident", theta, reading, estimate)
-        return found
+        return self.rule("confident", theta, reading)
 
-    def right(self, scores: np.ndarray, rule: str) -> np.ndarray:
+    def right(self, rule: str) -> np.ndarray:
         """bool (N,): the images that a rule judges rightly at the validated epoch."""
-        return voting.verdicts(scores[self.validated], rule) == self.scored.labels.astype(bool)
-
-    def _vote(
-        self, rule: str, scores: np.ndarray, theta: float | None = None, reading: str | None = None
-    ) -> pd.DataFrame:
-        fake = voting.verdicts(scores, rule)
-        right = fake == self.scored.labels.astype(bool)
-        at = self.validated
-        self._add("image", rule, right, scores[at], fake[at], theta, reading)
-        return self.rule(rule, theta)
+        margins = self.scored.margins[self.validated][None]
+        return quirks.judge(margins, self.scored.labels, rule, self.run.study.quirks).right[0]
 
     def _add(
         self,
         unit: str,
         rule: str,
-        right: np.ndarray,
+        judged: Judged,
         scores: np.ndarray,
-        fake: np.ndarray,
         theta: float | None = None,
         reading: str | None = None,
     ) -> None:
-        accuracies = metrics.over_epochs(right, self.scored.epochs, self.validated, self.resampled)
-        rates = metrics.rates(scores, fake, self.scored.labels, self.resampled)
-        for estimate in (*accuracies, *rates):
+        """Adds all statistics of a rule; `scores` (N,) or (N, P) are the validated epoch's."""
+        (right, counted), labels, at = judged, self.scored.labels, self.validated
+        probabilities = voting.probabilities(scores, rule)
+        found = [
+            *metrics.over_epochs(right, self.scored.epochs, at, self.resampled, counted),
+            *metrics.rates(
+                right[at], labels, self.resampled, None if counted is None else counted[at]
+            ),
+            *curves.roc(scores, labels, self.resampled),
+            *curves.calibration(probabilities, labels, self.resampled),
+        ]
+        for estimate in found:
             self._append(unit, rule, theta, reading, estimate)
 
     def _append(
@@ -114,10 +134,14 @@ class Sheet:
         """All rows so far, with the contract's columns."""
         return pd.DataFrame(self.rows, columns=COLUMNS).astype(WHOLE_NUMBERS)
 
-    def rule(self, rule: str, theta: float | None = None) -> pd.DataFrame:
-        """One rule's rows: statistic, value and interval."""
+    def rule(
+        self, rule: str, theta: float | None = None, reading: str | None = None
+    ) -> pd.DataFrame:
+        """One rule's rows, of one θ in one reading if given: statistic, value and interval."""
         table = self.table()
-        chosen = (table["rule"] == rule) & (True if theta is None else table["theta"] == theta)
+        chosen = table["rule"] == rule
+        for column, value in (("theta", theta), ("reading", reading)):
+            chosen &= True if value is None else table[column] == value
         return table.loc[chosen, ["statistic", "value", "low", "high", "epoch"]].set_index(
             "statistic"
         )

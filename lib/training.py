@@ -58,7 +58,7 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
     precision = runs.stored_precision(run) or pick_precision(run.study.training.precision, device)
     used = {c: packing.SPLITS if c == run.train else packing.SPLITS[:1] for c in cells}
     hashes = {c: {s: packed[c].side["hashes"][s] for s in used[c]} for c in sorted(cells)}
-    network = PatchNet(run.study.model, seed=run.seed)
+    network = PatchNet(run.study.model, seed=run.seed, quirks=run.study.quirks)
     config = runs.config(run, hashes, precision=precision, device=describe(device))
     config["model"]["parameters"] = parameter_count(network)
 

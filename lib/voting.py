@@ -5,7 +5,7 @@ gives every image a score, and the image is fake iff the score reaches the rule'
 that ties are fake.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,10 @@ THRESHOLDS = {
 """The score at which each rule judges an image fake."""
 
 
+READINGS = ("share", "range", "probability")
+"""What θ may mean: see `cuts`. The paper's text is `share`, the released code's `range`."""
+
+
 class ConfidentVote(NamedTuple):
     """What the vote of the confident patches gives, per epoch and image."""
 
@@ -29,6 +33,8 @@ class ConfidentVote(NamedTuple):
     """float64 (E, N): the share of fake patches among those that vote."""
     kept: np.ndarray
     """int32 (E, N): how many patches are confident."""
+    last_kept: np.ndarray
+    """bool (E, N): whether an image's last patch is confident."""
 
     @property
     def fallback(self) -> np.ndarray:
@@ -89,31 +95,60 @@ def verdicts(scores: np.ndarray, rule: str) -> np.ndarray:
     return scores >= THRESHOLDS[rule]
 
 
-def share_cuts(confidence: np.ndarray, thetas: list[float]) -> list[float]:
-    """Where to cut so that the top share θ of the patches is kept, ties included.
+def probabilities(scores: np.ndarray, rule: str) -> np.ndarray:
+    """The scores of a rule as probabilities of fake, in [0, 1]: for calibration.
 
-    The paper's reading of θ: with k = floor(θ·n + 0.5), the k-th largest |z| of the n patches.
+    A vote's share of fake patches and a mean probability stand for themselves; a margin z, of one
+    patch (rule `none`) or the mean of several, becomes sigmoid(z).
+    """
+    return expit(scores) if rule in ("none", "whole", "mean_margin") else scores
+
+
+def cuts(confidence: np.ndarray, thetas: Sequence[float], reading: str) -> list[np.float32]:
+    """Where to cut |z|: the patches with |z| ≥ cut are confident.
+
+    Three readings of θ:
+    `share` (the paper's text): the top share θ of the n patches. With k = floor(θ·n + 0.5) the cut
+        is the k-th largest |z|, so ties are kept; infinite, none kept, where k = 0.
+    `range` (the released code): |z| > (max|z| − min|z|)·(1 − θ), compared in float64.
+    `probability`: |P(real) − P(fake)| = tanh(|z|/2) ≥ 1 − θ.
 
     Args:
-        confidence: |z|, any shape, n values.
-        thetas: shares in (0, 1].
+        confidence: float32, |z| of all patches of a split in one epoch, any shape.
+        thetas: in (0, 1].
+        reading: one of `READINGS`.
 
     Returns:
-        The cut of each θ; patches with |z| ≥ cut are kept. Infinite, none kept, where k = 0.
+        The cut of each θ.
 
     Raises:
-        ValueError: for a θ outside (0, 1].
+        ValueError: for a θ outside (0, 1], or an unknown reading.
     """
-    n = confidence.size
     for theta in thetas:
         if not 0 < theta <= 1:
-            raise ValueError(f"theta: got {theta}, must lie in (0, 1]: the share of patches kept")
-    ranks = [int(np.floor(theta * n + 0.5)) for theta in thetas]
-    ordered = np.sort(confidence, axis=None)  # faster than numpy's partition at several ranks
-    return [float(ordered[n - k]) if k > 0 else np.inf for k in ranks]
+            raise ValueError(f"theta: got {theta}, must lie in (0, 1]")
+    if reading == "share":
+        ordered = np.sort(confidence, axis=None)  # faster than numpy's partition at several ranks
+        ranks = [int(np.floor(theta * ordered.size + 0.5)) for theta in thetas]
+        return [ordered[-k] if k > 0 else np.float32(np.inf) for k in ranks]
+    if reading == "range":
+        span = float(confidence.max()) - float(confidence.min())
+        return [_least(span * (1 - theta), strict=True) for theta in thetas]
+    if reading == "probability":
+        return [_least(2 * float(np.arctanh(1 - theta)), strict=False) for theta in thetas]
+    raise ValueError(f"reading: got {reading!r}, must be one of {', '.join(READINGS)}")
 
 
-def confident(margins: np.ndarray, thetas: list[float]) -> dict[float, ConfidentVote]:
+def _least(bound: float, *, strict: bool) -> np.float32:
+    """The least float32 above a float64 bound, or at it unless `strict`."""
+    near = np.float32(bound)
+    below = float(near) <= bound if strict else float(near) < bound
+    return np.nextafter(near, np.float32(np.inf)) if below else near
+
+
+def confident(
+    margins: np.ndarray, thetas: Sequence[float], reading: str = "share"
+) -> dict[float, ConfidentVote]:
     """The vote of the confident patches alone (Experiment 4).
 
     Confidence is |P(real) − P(fake)| = tanh(|z|/2), which grows with |z|. The cut is taken per
@@ -121,24 +156,27 @@ def confident(margins: np.ndarray, thetas: list[float]) -> dict[float, Confident
 
     Args:
         margins: float32 (E, N, P).
-        thetas: shares of patches kept, in (0, 1].
+        thetas: in (0, 1]; what they mean is the `reading`'s.
+        reading: one of `READINGS`; see `cuts`.
 
     Returns:
         The vote of each θ.
     """
     epochs, images, _ = margins.shape
+    kinds = (np.float64, np.int32, np.bool_)
     votes = {
-        theta: ConfidentVote(np.empty((epochs, images)), np.empty((epochs, images), np.int32))
+        theta: ConfidentVote(*(np.empty((epochs, images), kind) for kind in kinds))
         for theta in thetas
     }
     for epoch, z in enumerate(margins):  # (N, P): by epoch, to keep the temporaries small
         confidence, fake, everyone = np.abs(z), z > 0, share_fake(z)
-        for theta, cut in zip(thetas, share_cuts(confidence, thetas), strict=True):
+        for theta, cut in zip(thetas, cuts(confidence, thetas, reading), strict=True):
             keep = confidence >= cut
             kept = _count(keep)
             shares = _count(keep & fake) / np.maximum(kept, 1)
             votes[theta].scores[epoch] = np.where(kept == 0, everyone, shares)
             votes[theta].kept[epoch] = kept
+            votes[theta].last_kept[epoch] = keep[:, -1]
     return votes
 
 

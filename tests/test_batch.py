@@ -91,6 +91,15 @@ def test_killed_then_finished(checkout):
     assert list(checkout.glob("results/smoke/notebooks/04_confident_vote__*.ipynb"))
 
 
+def test_only_quirks_of_pixels_train_networks_and_all_are_compared(checkout):
+    trained = {p.name for p in (checkout / RUN).parent.iterdir()}
+    assert trained == {"plain", "scrambled_layout"}
+    effects = pd.read_csv(checkout / "results/smoke/tables/a1/sim_faces-sim_stylegan2.csv")
+    assert set(effects["variant"]) == {
+        *("range_and_fallback", "last_patch_only", "even_crops_ties_wrong", "scrambled_layout")
+    }
+
+
 def test_nothing_is_run_again_when_nothing_has_changed(checkout):
     assert would_run(checkout) == set()
     (checkout / "notebooks" / "02_grid_vote.ipynb").touch()
@@ -103,15 +112,18 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new, 1), "utf-8")
 
 
-VOTES = {"02_grid_vote", "03_random_vote", "04_confident_vote", "generalize"}
+SHOWS = {"01_patch_accuracy", "02_grid_vote", "03_random_vote", "04_confident_vote"}
+SHOWS |= {"generalize", "quirks"}
+VOTES = SHOWS - {"01_patch_accuracy", "quirks"}
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
-        ("lib/plots.py", '"0.55"', '"0.56"', VOTES | {"01_patch_accuracy", "report"}),
+        ("lib/plots.py", '"0.55"', '"0.56"', SHOWS),
         ("lib/assembly.py", "At a glance", "At one glance", {"report"}),
-        ("params/smoke.yaml", "resamples: 200", "resamples: 100", VOTES | {"01_patch_accuracy"}),
+        ("params/smoke.yaml", "resamples: 200", "resamples: 100", SHOWS),
+        ("params/smoke.yaml", "last_patch_only: true", "last_patch_only: false", {"quirks"}),
         ("params/smoke.yaml", "title: Smoke", "title: Smokey", {"report"}),
         ("notebooks/04_confident_vote.ipynb", '"share\\"', '"share \\"', {"04_confident_vote"}),
     ],
@@ -134,7 +146,7 @@ def test_a_changed_protocol_trains_again(checkout):
         found = would_run(checkout)
     finally:
         file.write_bytes(whole)
-    assert found == VOTES | {"train", "01_patch_accuracy", "report"}
+    assert found == VOTES | {"train", "01_patch_accuracy", "quirks", "report"}
 
 
 def test_the_tables_have_the_contracts_columns(checkout):
@@ -144,5 +156,5 @@ def test_the_tables_have_the_contracts_columns(checkout):
         *("reading", "statistic", "value", "low", "high", "epoch", "n_epochs", "n_images"),
         "n_patches",
     ]
-    assert set(table["reading"]) == {"share"}
+    assert set(table["reading"]) == {"share", "range", "probability"}
     assert sorted(set(table["theta"])) == [0.6, 0.7, 0.8, 0.9, 1.0]

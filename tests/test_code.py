@@ -12,7 +12,7 @@ from lib import code, paths
 
 TORCH_FREE = (
     *("lib.params", "lib.runs", "lib.tables", "lib.voting", "lib.metrics", "lib.plots"),
-    *("lib.published", "lib.assembly", "lib.data.packing"),
+    *("lib.published", "lib.assembly", "lib.ablation", "lib.data.packing"),
 )
 # The stations, pixels to report: each may import its own and those before it, never a later one.
 STATIONS = (
@@ -20,10 +20,11 @@ STATIONS = (
     {"data"},
     {"patches"},
     {"models", "runs", "scoring", "checkpoints", "training"},
-    {"voting"},
-    {"metrics"},
-    {"published", "tables"},
-    {"plots", "report", "provenance", "assembly"},
+    {"voting", "quirks"},
+    {"metrics", "curves"},
+    {"evidence", "dependence", "paired"},
+    {"published", "epoch_logs", "tables", "claims", "judging", "ablation"},
+    {"plots", "report", "provenance", "record", "assembly", "findings", "reliability", "wording"},
 )
 
 

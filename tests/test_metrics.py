@@ -1,11 +1,10 @@
-"""Statistics: by hand, beside scipy and scikit-learn, and intervals that respect the images."""
+"""Statistics: by hand, beside scipy, and intervals that respect the images."""
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from scipy.stats import bootstrap
-from sklearn.metrics import roc_auc_score
 
 from lib import metrics, runs
 
@@ -62,6 +61,13 @@ def test_the_validated_epoch_is_the_earliest_of_the_best():
 
 def test_the_interval_is_from_the_2_5th_to_the_97_5th_percentile():
     assert metrics.interval(np.arange(1001.0)) == pytest.approx((25, 975), abs=1e-9)
+    assert metrics.interval(np.arange(1001.0), 0.9) == pytest.approx((50, 950), abs=1e-9)
+
+
+def test_resamples_without_a_value_do_not_enter_an_interval():
+    values = np.append(np.arange(1001.0), [np.nan] * 500)
+    assert metrics.interval(values) == pytest.approx((25, 975), abs=1e-9)
+    assert all(np.isnan(metrics.interval(np.full(3, np.nan))))
 
 
 @given(SEEDS, st.integers(1, 9))
@@ -152,61 +158,11 @@ def test_rules_that_are_always_right_have_no_spread():
         assert (estimate.value, estimate.low, estimate.high) == (1, 1, 1)
 
 
-def slow_auc(scores: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The AUC of each resample, image by image and patch by patch."""
-    per_image = scores.shape[1]
-    every = np.repeat(labels, per_image)
-    weights = [np.repeat(row, per_image) for row in counts]
-    return np.array([roc_auc_score(every, scores.ravel(), sample_weight=row) for row in weights])
-
-
-@settings(max_examples=12)
-@given(SEEDS, st.integers(1, 5), st.integers(2, 40))
-def test_auc_and_its_interval_are_scikit_learns_ties_included(seed, patches, distinct):
-    generator = np.random.default_rng(seed)
-    labels = some_labels(generator)
-    scores = generator.integers(0, distinct, (len(labels), patches)) / 8
-    counts = metrics.resample(labels, 30, seed)
-    auc = statistic(metrics.rates(scores, scores > 1, labels, counts), "auc")
-    assert auc.value == pytest.approx(
-        roc_auc_score(np.repeat(labels, patches), scores.ravel()), abs=1e-12
-    )
-    expected = metrics.interval(slow_auc(scores, labels, counts))
-    assert (auc.low, auc.high) == pytest.approx(expected, abs=1e-6)
-
-
-def test_the_interval_of_an_auc_of_many_distinct_scores():
-    generator = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 40).astype(np.uint8)
-    scores = generator.standard_normal((80, 64)) + 0.4 * labels[:, None]
-    assert np.unique(scores).size > metrics.MAX_BINS
-    counts = metrics.resample(labels, 100, 0)
-    auc = statistic(metrics.rates(scores, scores > 0, labels, counts), "auc")
-    assert auc.value == roc_auc_score(np.repeat(labels, 64), scores.ravel())
-    expected = metrics.interval(slow_auc(scores, labels, counts))
-    assert (auc.low, auc.high) == pytest.approx(expected, abs=1 / metrics.MAX_BINS)
-
-
-@pytest.mark.parametrize("seed", [1, 3])
-def test_the_interval_of_an_auc_of_many_scores_of_which_most_tie(seed):
-    """Many scores are distinct, but most are one of two neighbours: those must stay apart."""
-    labels = np.repeat([0, 1], 20).astype(np.uint8)
-    scores = np.where(labels[:, None] == 1, 0.500001, 0.5) * np.ones(300)
-    scores[:8] = np.random.default_rng(seed).random((8, 300))
-    assert np.unique(scores).size > metrics.MAX_BINS
-    counts = metrics.resample(labels, 50, 0)
-    auc = statistic(metrics.rates(scores, scores > 0.5, labels, counts), "auc")
-    assert auc.low < auc.value < auc.high
-    expected = metrics.interval(slow_auc(scores, labels, counts))
-    assert (auc.low, auc.high) == pytest.approx(expected, abs=2 / metrics.MAX_BINS)
-
-
 def test_both_rates_by_hand():
     labels = np.array([0, 0, 0, 0, 1, 1], np.uint8)
-    fake = np.array([1, 0, 0, 0, 1, 0], bool)
-    counts = metrics.resample(labels, 400, 0)
-    found = metrics.rates(fake.astype(float), fake, labels, counts)
-    assert [estimate.statistic for estimate in found] == ["auc", "tpr", "tnr"]
+    right = np.array([0, 1, 1, 1, 1, 0], bool)
+    found = metrics.rates(right, labels, metrics.resample(labels, 400, 0))
+    assert [estimate.statistic for estimate in found] == ["tpr", "tnr"]
     tpr, tnr = statistic(found, "tpr"), statistic(found, "tnr")
     assert (tpr.value, tnr.value) == (0.5, 0.75)
     # Two fakes drawn twice are right 0, 1 or 2 times with probabilities ¼, ½ and ¼.
@@ -217,19 +173,105 @@ def test_both_rates_by_hand():
 
 def test_rates_of_patches_are_shares_of_patches():
     labels = np.array([0, 1], np.uint8)
-    fake = np.array([[0, 0, 0, 1], [1, 1, 0, 0]], bool)
-    found = metrics.rates(fake.astype(float), fake, labels, metrics.resample(labels, 9, 0))
+    found = metrics.rates(np.array([0.75, 0.5]), labels, metrics.resample(labels, 9, 0))
     assert statistic(found, "tpr").value == 0.5
     assert statistic(found, "tnr").value == 0.75
-    assert statistic(found, "auc").value == 0.625  # 2·3 pairs won and 2·1 + 2·3 tied, of 16
+
+
+def test_rates_are_over_the_images_that_count():
+    labels = np.array([0, 0, 0, 1, 1], np.uint8)
+    right = np.array([1, 0, 0, 1, 0], bool)
+    counted = np.array([1, 1, 0, 1, 1], bool)
+    found = metrics.rates(right, labels, metrics.resample(labels, 400, 0), counted)
+    assert statistic(found, "tnr").value == 0.5
+    assert statistic(found, "tpr").value == 0.5
+    # Of the two reals that count, each alone is drawn in some resamples.
+    assert (statistic(found, "tnr").low, statistic(found, "tnr").high) == (0, 1)
 
 
 @pytest.mark.parametrize(("label", "rate"), [(0, "tnr"), (1, "tpr")])
 def test_the_rate_of_an_absent_class_is_left_out(label, rate):
     labels = np.full(3, label, np.uint8)
-    scores = np.array([0.1, 0.9, 0.8])
-    found = metrics.rates(scores, scores > 0.5, labels, metrics.resample(labels, 9, 0))
+    found = metrics.rates(np.array([0, 1, 1]), labels, metrics.resample(labels, 9, 0))
     assert [estimate.statistic for estimate in found] == [rate]
+
+
+@pytest.mark.parametrize(("label", "rate"), [(0, "tpr"), (1, "tnr")])
+def test_the_rate_of_a_class_of_which_no_image_counts_is_left_out(label, rate):
+    labels = np.array([0, 1, 1, 0], np.uint8)
+    found = metrics.rates(np.ones(4), labels, metrics.resample(labels, 9, 0), labels != label)
+    assert [estimate.statistic for estimate in found] == [rate]
+
+
+def test_an_accuracy_and_its_draws_by_hand():
+    right = np.array([[1, 0, 1, 1], [0, 0.5, 0, 1]])
+    resampled = np.array([[2, 0, 1, 1], [0, 2, 2, 0]], np.float32)
+    expected = [[0.75, 0.375], [1, 0.25], [0.5, 0.25]]  # as observed, then resample by resample
+    assert metrics.draws(right, None, resampled).tolist() == expected
+    assert metrics.draws(right[1], None, resampled).tolist() == [row[1] for row in expected]
+
+
+def test_an_accuracy_over_the_images_that_count_by_hand():
+    right = np.array([[1, 0, 1, 1], [1, 1, 0, 0]])
+    counted = np.array([[1, 1, 0, 1], [0, 0, 1, 1]], bool)
+    resampled = np.array([[2, 0, 1, 1], [0, 2, 2, 0], [2, 2, 0, 0]], np.float32)
+    # The third resample draws no image that the second epoch counts.
+    expected = [[2 / 3, 0], [3 / 3, 0], [0 / 2, 0], [2 / 4, np.nan]]
+    np.testing.assert_array_equal(metrics.draws(right, counted, resampled), expected)
+    alone = metrics.draws(right[0], counted[0], resampled)
+    np.testing.assert_array_equal(alone, [row[0] for row in expected])
+
+
+def test_where_no_image_counts_there_is_no_accuracy():
+    drawn = metrics.draws(np.ones(3), np.zeros(3, bool), np.ones((4, 3), np.float32))
+    assert drawn.shape == (5,)
+    assert np.isnan(drawn).all()
+    assert all(np.isnan(metrics.interval(drawn[1:])))
+
+
+@given(SEEDS, st.integers(1, 4))
+def test_draws_are_those_of_the_images_drawn_again(seed, epochs):
+    generator = np.random.default_rng(seed)
+    labels = some_labels(generator)
+    counts = metrics.resample(labels, 6, seed)
+    right = generator.integers(0, 5, (epochs, len(labels))) / 4
+    counted = generator.random((epochs, len(labels))) < 0.5
+    drawn = metrics.draws(right, counted, counts)
+    everyone = metrics.draws(right, None, counts)
+    assert drawn.shape == everyone.shape == (7, epochs)
+    for row, often in enumerate([np.ones(len(labels), int), *counts.astype(int)]):
+        for epoch in range(epochs):
+            again, own = (np.repeat(x[epoch], often) for x in (right, counted))
+            assert everyone[row, epoch] == pytest.approx(again.mean(), abs=1e-12)
+            expected = again[own].mean() if own.any() else np.nan
+            assert drawn[row, epoch] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+    all_count = metrics.draws(right, np.ones_like(counted), counts)
+    np.testing.assert_allclose(all_count, everyone, atol=1e-12)
+
+
+@given(SEEDS, st.integers(1, 8))
+def test_estimates_over_epochs_follow_from_accuracies_resample_by_resample(seed, epochs):
+    generator = np.random.default_rng(seed)
+    labels = some_labels(generator)
+    counts = metrics.resample(labels, 40, seed)
+    right = generator.integers(0, 2, (epochs, len(labels)))
+    counted = labels.astype(bool) | (generator.random(right.shape) < 0.6)
+    at = int(generator.integers(epochs))
+    for own in (None, counted):
+        weights = np.ones(right.shape) if own is None else own.astype(float)
+        observed = (right * weights).sum(axis=1) / weights.sum(axis=1)  # (E,)
+        drawn = counts @ (right * weights).T / (counts @ weights.T)  # (B, E)
+        expected = {
+            "top1": [a.max(axis=-1) for a in (observed, drawn)],
+            "top5": [np.sort(a, axis=-1)[..., -5:].mean(axis=-1) for a in (observed, drawn)],
+            "average": [a.mean(axis=-1) for a in (observed, drawn)],
+            "last": [a[..., -1] for a in (observed, drawn)],
+            "validated": [a[..., at] for a in (observed, drawn)],
+        }
+        for estimate in metrics.over_epochs(right, np.arange(epochs), at, counts, own):
+            value, resampled = expected[estimate.statistic]
+            one_by_one = (float(value), *np.percentile(resampled, [2.5, 97.5]))
+            assert estimate[1:4] == pytest.approx(one_by_one, abs=1e-6)
 
 
 @given(SEEDS)
@@ -271,14 +313,6 @@ def test_copies_of_an_images_patches_do_not_narrow_its_interval():
     labels = np.repeat([0, 1], 30).astype(np.uint8)
     z = generator.standard_normal((60, 4)) + 0.5 * labels[:, None]
     counts = metrics.resample(labels, 300, 0)
-    copies = np.tile(z, 8)
-    for few, many in zip(
-        metrics.rates(z, z > 0, labels, counts),
-        metrics.rates(copies, copies > 0, labels, counts),
-        strict=True,
-    ):
-        assert few.low < few.value < few.high
-        assert many[1:4] == pytest.approx(few[1:4], abs=1e-6)
     right = (z > 0) == labels[:, None].astype(bool)
     few, many = (
         statistic(metrics.over_epochs(r.mean(axis=1)[None], [0], 0, counts), "validated")

@@ -10,7 +10,8 @@ from notebook_helpers import NOTEBOOKS, ROOT, code_cells, environment
 COMMAND = (
     *(sys.executable, "-m", "pytest", "--nbval", "--nbval-cell-timeout", "300"),
     # Not quiet, for the files' names: -v undoes pyproject's -q.
-    *("-p", "no:cacheprovider", "-v", "--color=no", "notebooks/"),
+    *("-p", "no:cacheprovider", "-v", "--color=no"),
+    *(f"notebooks/{path.name}" for path in NOTEBOOKS),
 )
 
 

@@ -115,6 +115,97 @@ def test_overrides_change_a_variant_further(tiny):
     assert (further.training.epochs, further.training.batch_size) == (3, 9)
 
 
+def test_a_variant_in_a_file_may_be_run_at_some_sizes_and_seeds_only(tiny):
+    tiny({"seeds": [0, 1, 2], "variants/short/patch_sizes": [32], "variants/short/seeds": [1]})
+    short, plain = params.load("tiny", "short"), params.load("tiny")
+    assert (short.patch_sizes, short.seeds) == ([32], [1])
+    assert (plain.patch_sizes, plain.seeds) == ([64, 32], [0, 1, 2])
+    assert short.training.epochs == 3  # what else the variant changes holds too
+    tiny({"variants/short/patch_sizes": [24]})
+    assert "patch_size: 24 does not divide" in message(params.load, "tiny", "short")
+    tiny({"variants/short/seeds": [-1]})
+    assert "seeds.0: got -1" in message(params.load, "tiny", "short")
+
+
+PLAIN_SERVES = [
+    {"quirks": {"theta_reading": "range"}},
+    {"quirks": {"fallback_counts_fake": True}},
+    {"quirks": {"last_patch_only": True}},
+    {"quirks": {"even_crops_ties_wrong": True}},
+    {"quirks": {"strips": False}},
+    {"voting": {"thetas": [0.5]}},
+    {"voting": {"crops_per_image": None}},
+    {"bootstrap": {"resamples": 9}},
+    {"training": {"epochs": 50, "device": "cpu"}},
+]
+OWN_NETWORKS = [
+    {"quirks": {"dense_xception": True}},
+    {"quirks": {"scrambled_layout": True}},
+    {"quirks": {"bgr_raw_values": True}},
+    {"quirks": {"strips": True}},
+    {"quirks": {"strips": True, "last_patch_only": True}},
+    {"training": {"epochs": 3}},
+    {"training": {"batch_size": 9}},
+    {"training": {"learning_rate": 0.1}},
+    {"training": {"patches_per_epoch": 8}},
+    {"training": {"precision": "fp32"}},
+    {"model": {"name": "test_resnet"}},
+    {"model": {"pretrained": True}},
+    {"voting": {"crops_per_image": 7}},
+]
+
+
+def in_file(tiny, change: Mapping[str, Any]) -> params.Run:
+    tiny({"variants/other": {**change, "patch_sizes": [32], "seeds": [0]}})
+    return params.run(**{**RUN, "variant": "other"})
+
+
+def in_overrides(tiny, change: Mapping[str, Any]) -> params.Run:
+    return params.run(**{**RUN, "variant": "other", "overrides": change})
+
+
+@pytest.mark.parametrize("given", [in_file, in_overrides])
+@pytest.mark.parametrize("change", PLAIN_SERVES)
+def test_a_variant_that_only_votes_anew_votes_with_the_plain_networks(tiny, given, change):
+    plain, other = params.run(**RUN), given(tiny, change)
+    assert (other.study.variant, other.study.networks) == ("other", "plain")
+    assert other.folder == plain.folder
+    assert other.table(4) != plain.table(4)
+    assert "other" in other.table(4).name
+
+
+@pytest.mark.parametrize("given", [in_file, in_overrides])
+@pytest.mark.parametrize("change", OWN_NETWORKS)
+def test_a_variant_that_trains_or_scores_otherwise_has_networks_of_its_own(tiny, given, change):
+    plain, other = params.run(**RUN), given(tiny, change)
+    assert other.study.networks == other.study.variant == "other"
+    assert other.folder != plain.folder
+    assert "other" in other.folder.parts
+
+
+def test_a_variant_of_a_quirky_study_is_compared_with_that_study(tiny):
+    """What the file says for all is plain there; a variant that takes it back trains anew."""
+    tiny({"quirks/strips": True, "variants/other/quirks": {"strips": False}})
+    assert params.load("tiny").networks == "plain"
+    assert params.load("tiny", "other").networks == "other"
+    tiny({"quirks/strips": True, "variants/other/quirks": {"strips": True}})
+    assert params.load("tiny", "other").networks == "plain"
+
+
+def test_as_many_crops_as_there_are_anyway_change_nothing(tiny):
+    """Two patch sizes, of which the smaller has 5 crops; the whole image would have 3."""
+    for sizes, crops, networks in (([32], 5, "plain"), ([64, 32], 5, "other"), ([32], 7, "other")):
+        tiny({"patch_sizes": sizes, "variants/other": {"voting": {"crops_per_image": crops}}})
+        assert params.load("tiny", "other").networks == networks
+
+
+def test_whose_networks_vote_is_no_key_of_a_file(tiny):
+    found = message(params.load, "tiny", "mine", {"networks": "plain"})
+    assert found.startswith("networks: a variant can change model, training, voting, quirks")
+    tiny({"variants/other": {"networks": "plain", "training": {"epochs": 3}}})
+    assert message(params.load, "tiny", "other").startswith("networks: a variant can change")
+
+
 def test_a_run_knows_its_cells(tiny):
     run = params.run(**RUN)
     assert (run.train, run.test, run.variant, run.is_whole_image) == (
@@ -185,6 +276,19 @@ def test_a_run_knows_its_cells(tiny):
         ({"cells/leaves-gan_a/fake/content": "cats"}, ["content: got 'cats'", "'sim_faces' or"]),
         ({"seeds": [0, -1]}, ["seeds.1: got -1"]),
         ({"model/name": 5}, ["model.name: got 5", "valid string"]),
+        (
+            {"quirks/strip": True},
+            [
+                "quirks.strip: unknown key; allowed: bgr_raw_values, dense_xception, "
+                "even_crops_ties_wrong, fallback_counts_fake, last_patch_only, scrambled_layout, "
+                "strips, theta_reading (did you mean strips?)"
+            ],
+        ),
+        ({"quirks/strips": "often"}, ["quirks.strips: got 'often'", "valid boolean"]),
+        (
+            {"quirks/theta_reading": "rank"},
+            ["quirks.theta_reading: got 'rank'", "'share', 'range' or 'probability'"],
+        ),
     ],
 )
 def test_a_mistake_in_a_study_is_named(tiny, changes, expected):
@@ -211,7 +315,9 @@ def test_a_mistake_in_a_variant_is_named_when_it_is_used(tiny):
     assert "training.epoch: unknown key" in message(params.load, "tiny", "short")
     tiny({"variants/short/data": {"seed": 2}})
     found = message(params.load, "tiny", "short")
-    assert "data: a variant can change model, training, voting, bootstrap" in found
+    assert (
+        "data: a variant can change model, training, voting, quirks, bootstrap, patch_sizes, seeds;"
+    ) in found
     assert "make a new study file" in found
 
 
@@ -237,9 +343,14 @@ def test_overrides_need_a_variants_name(tiny, overrides):
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ({"data": {"seed": 1}}, "data: a variant can change model, training, voting, bootstrap"),
+        (
+            {"data": {"seed": 1}},
+            "data: a variant can change model, training, voting, quirks, bootstrap;",
+        ),
         ({"trainin": {}}, "did you mean training?"),
         ({"patch_sizes": [32]}, "patch_sizes: a variant can change"),
+        ({"seeds": [1]}, "seeds: a variant can change"),
+        ({"quirks": {"strip": True}}, "quirks.strip: unknown key; allowed: bgr_raw_values, dense"),
         ({"training": {"epoch": 1}}, "training.epoch: unknown key"),
         ({"training": {"epochs": "x"}}, "training.epochs: got 'x'"),
         ({"voting": {"crops_per_image": 4}}, "voting.crops_per_image: got 4: an odd number"),

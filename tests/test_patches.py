@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from pydantic import ValidationError
 
-from lib.patches import assemble, crop_origins, cut, grid_origins
+from lib.patches import assemble, crop_origins, cut, grid_origins, strips
 
 SIZES = st.sampled_from([(8, 2), (8, 8), (12, 4), (16, 4), (16, 8), (18, 3), (32, 16)])
 NAMES = st.lists(st.text("ab0/_.é", max_size=8), min_size=1, max_size=6, unique=True)
@@ -58,6 +58,56 @@ def test_cut_takes_row_before_column_and_reads_memory_maps(tmp_path):
         patches, (images[1, 0:2, 2:4], images[0, 1:3, 0:2], images[1, 2:4, 1:3]), strict=True
     ):
         np.testing.assert_array_equal(patch, expected)
+
+
+def grid_patches(images: np.ndarray, patch_size: int) -> np.ndarray:
+    """(N, P, p, p, 3)."""
+    count, grid = len(images), grid_origins(images.shape[1], patch_size)
+    index, origins = np.repeat(np.arange(count), len(grid)), np.tile(grid, (count, 1))
+    patches = cut(images, index, origins, patch_size)
+    return patches.reshape(count, len(grid), patch_size, patch_size, 3)
+
+
+@given(SIZES, st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_the_grid_patches_of_strips_are_the_images_bytes_in_their_order(sizes, count, seed):
+    image_size, patch_size = sizes
+    shape = (count, image_size, image_size, 3)
+    images = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    before = images.copy()
+    rearranged = strips(images, patch_size)
+    assert rearranged.shape == shape
+    assert rearranged.dtype == np.uint8
+    np.testing.assert_array_equal(images, before)
+    per_image = (image_size // patch_size) ** 2
+    read = np.frombuffer(images.tobytes(), np.uint8)
+    expected = read.reshape(count, per_image, patch_size, patch_size, 3)
+    np.testing.assert_array_equal(grid_patches(rearranged, patch_size), expected)
+
+
+def test_strips_by_hand():
+    """Of 4 × 4 pixels each 2 × 2 patch is a row: its first half above its second."""
+    image = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1).repeat(3, axis=3)
+    rearranged = strips(image, 2)
+    assert rearranged[0, :, :, 0].tolist() == [
+        [0, 1, 4, 5],
+        [2, 3, 6, 7],
+        [8, 9, 12, 13],
+        [10, 11, 14, 15],
+    ]
+    rows = grid_patches(rearranged, 2)[0, :, :, :, 0]
+    assert rows.reshape(4, 4).tolist() == image[0, :, :, 0].tolist()
+
+
+def test_a_strip_of_the_whole_image_is_the_image():
+    image = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(1, 8, 8, 3)
+    np.testing.assert_array_equal(strips(image, 8), image)
+    assert (strips(image, 4) != image).any()
+
+
+def test_strips_read_memory_maps(tmp_path):
+    np.save(tmp_path / "images.npy", np.arange(4 * 4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 4, 3))
+    images = np.load(tmp_path / "images.npy", mmap_mode="r")
+    np.testing.assert_array_equal(strips(images[1:3], 2), strips(np.array(images)[1:3], 2))
 
 
 def test_one_number_per_patch_becomes_a_map():

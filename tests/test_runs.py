@@ -47,6 +47,7 @@ def test_a_config_holds_all_that_the_results_depend_on(make_run):
         "learning_rate": 1e-3,
         "patches_per_epoch": None,
     }
+    assert config["quirks"] == {}
     assert config["packed"] == HASHES
     assert config["precision"] == "fp32"
     assert {"python", "torch", "timm", "numpy", "patchwise"} <= set(config["versions"])
@@ -72,6 +73,11 @@ def test_the_same_run_goes_on(make_run, work):
         ({"voting": {"crops_per_image": 7}}, "crops_per_image", "5", "7"),
         ({"data": {"seed": 1}}, "data.seed", "0", "1"),
         ({"data": {"resample": "area"}}, "data.resample", "'lanczos'", "'area'"),
+        ({"quirks": {"dense_xception": True}}, "quirks.dense_xception", "None", "True"),
+        ({"quirks": {"scrambled_layout": True}}, "quirks.scrambled_layout", "None", "True"),
+        ({"quirks": {"bgr_raw_values": True}}, "quirks.bgr_raw_values", "None", "True"),
+        ({"quirks": {"strips": True}}, "quirks.strips", "None", "True"),
+        ({"variant": "other"}, "variant", "'plain'", "'other'"),
     ],
 )
 def test_a_run_made_with_other_parameters_is_refused_by_name(
@@ -135,6 +141,10 @@ def test_what_is_only_recorded_forbids_nothing(make_run, work, recorded):
         {"seeds": [0, 1]},
         {"title": "Another"},
         {"patch_sizes": [16, 8, 4]},
+        {"quirks": {"theta_reading": "range"}},
+        {"quirks": {"fallback_counts_fake": True, "last_patch_only": True}},
+        {"quirks": {"even_crops_ties_wrong": True}},
+        {"variant": "votes_anew", "networks": "plain"},
     ],
 )
 def test_what_changes_no_margin_forbids_nothing(make_run, work, change):
@@ -182,6 +192,25 @@ def test_margins_of_a_run_made_with_other_parameters_are_not_voted_on(
         change = {"data": {**run.study.data.model_dump(), **change["data"]}}
     with pytest.raises(runs.RunError, match=key):
         runs.load_margins(make_run(**change), run.train)
+
+
+def test_a_variant_that_only_votes_anew_reads_the_plain_margins(make_run, finish):
+    finish(make_run(), Z, LABELS, [0.5, 0.7])
+    other = make_run(variant="anew", networks="plain", quirks={"last_patch_only": True})
+    assert other.variant == "anew"
+    assert runs.require(other) == make_run().folder
+    np.testing.assert_array_equal(runs.load_margins(other, other.train).margins, Z)
+    assert runs.validated(other) == 1
+    assert configure(other) == configure(make_run())
+
+
+def test_a_variant_with_networks_of_its_own_does_not(make_run, finish):
+    finish(make_run(), Z, LABELS, [0.5, 0.7])
+    other = make_run(variant="anew", quirks={"strips": True})
+    with pytest.raises(
+        runs.RunError, match=r"(?s)no trained network in .*/anew/.* -p variant anew"
+    ):
+        runs.load_margins(other, other.train)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +270,27 @@ def test_margins_are_found_by_cell_split_and_kind(make_run, finish):
         with pytest.raises(runs.RunError, match="no such margins; the run has ") as error:
             runs.load_margins(run, **missing)
         assert available in str(error.value)
+
+
+def test_the_margins_of_one_epoch_are_read_alone(make_run, finish):
+    run = make_run()
+    whole = finish(run, Z, LABELS, [0.5, 0.5])
+    for epoch in (0, 1):
+        one = runs.load_margins(run, run.train, epoch=epoch)
+        np.testing.assert_array_equal(one.margins, Z[epoch : epoch + 1])
+        assert one.margins.dtype == np.float32
+        assert one.epochs.tolist() == [epoch]
+        for name in ("labels", "origins", "image_index"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(whole, name))
+
+
+def test_an_epoch_is_found_by_its_number_not_its_row(tmp_path):
+    rest = (np.array(LABELS, np.uint8), np.zeros((4, 2), np.int32))
+    margins = Margins(Z, *rest, np.array([3, 7], np.int32), np.arange(4, dtype=np.int32))
+    path = tmp_path / "test-grid.safetensors"
+    runs.save_margins(path, margins, packed_hash="1a", crops_seed=5)
+    np.testing.assert_array_equal(runs.load_margins_file(path, 7).margins, Z[1:])
+    assert runs.load_margins_file(path, 7).epochs.tolist() == [7]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -20,7 +20,8 @@ MARGINS = [
     [[-1, -1, -1, -1], [-1, -1, -1, -1], [-1, -1, -1, -1], [-1, -1, -1, -1]],
 ]
 VALIDATION = [0.5, 0.75, 0.75]
-PER_RULE = [*metrics.EPOCH_STATISTICS, "auc", "tpr", "tnr"]
+CURVES = ["auc", "eer", "tpr_at_1fpr", "brier", "ece"]
+PER_RULE = [*metrics.EPOCH_STATISTICS, "tpr", "tnr", *CURVES]
 
 
 @pytest.fixture
@@ -60,9 +61,13 @@ def test_the_grid_vote_by_hand(sheet):
             "average": (0.5 + 0.75 + 0.5) / 3,
             "last": 0.5,
             "validated": 0.75,
-            "auc": 2.5 / 4,  # shares of 0 and ¼ for reals, ½ and 0 for fakes
             "tpr": 0.5,
             "tnr": 1.0,
+            "auc": 2.5 / 4,  # shares of 0 and ¼ for reals, ½ and 0 for fakes
+            "eer": 0.5,  # from (0, ½) over (½, ½), to (1, 1)
+            "tpr_at_1fpr": 0.5,
+            "brier": (0 + 1 / 16 + 1 / 4 + 1) / 4,
+            "ece": (1 + 1 / 4 + 1 / 2) / 4,  # 0 of a real and a fake, then ¼ and ½ by themselves
         }
     )
 
@@ -74,6 +79,11 @@ def test_each_patchs_own_verdict_by_hand(sheet):
     assert found["top1"] == found["validated"] == 9 / 16  # 4, 3, 2 and 0 of four are right
     assert found["last"] == 8 / 16
     assert (found["tpr"], found["tnr"]) == (2 / 8, 7 / 8)
+    # Of fakes' margins 4, 4, −1, −1, −1, −1, −1, −2 against reals' −4, −3, −2, −1, −4, −4, 1, −1.
+    assert found["auc"] == ((8 + 8) + 5 * (5 + 2 / 2) + (4 + 1 / 2)) / 64
+    z = np.array(MARGINS[1], float)
+    squared = (1 / (1 + np.exp(-z)) - np.array(LABELS)[:, None]) ** 2
+    assert found["brier"] == pytest.approx(squared.mean())
 
 
 def test_mean_rules_by_hand(sheet):
@@ -82,6 +92,10 @@ def test_mean_rules_by_hand(sheet):
     # The means of the validated epoch are −2.5, −2, 1.5 and −1.25.
     assert values(sheet, rule="mean_margin")["validated"] == 0.75
     assert values(sheet, rule="mean_margin")["auc"] == 1
+    # A mean margin is stated as the probability sigmoid(z).
+    stated = 1 / (1 + np.exp([2.5, 2, -1.5, 1.25]))
+    brier = np.mean((stated - LABELS) ** 2)
+    assert values(sheet, rule="mean_margin")["brier"] == pytest.approx(brier)
     # The mean probabilities of the third image are (0.982 + 0.269) / 2.
     assert values(sheet, rule="mean_probability")["validated"] == 0.75
     # In the first epoch the second and third image's means are exactly zero, and so fake.
@@ -95,7 +109,7 @@ def test_confident_rows_by_hand(sheet):
     rows = sheet.table()
     assert (rows["reading"] == "share").all()
     assert (rows["unit"] == "image").all()
-    assert rows["theta"].tolist() == [0.5] * 10 + [0.25] * 10
+    assert rows["theta"].tolist() == [0.5] * 14 + [0.25] * 14
     assert rows["statistic"].tolist() == [*PER_RULE, "coverage", "fallback"] * 2
     # |z| has five fours, a three and two twos: θ = ½ keeps these eight of the sixteen.
     half = values(sheet, theta=0.5)
@@ -104,6 +118,98 @@ def test_confident_rows_by_hand(sheet):
     quarter = values(sheet, theta=0.25)
     assert (quarter["coverage"], quarter["fallback"]) == (5 / 16, 0.25)
     assert (quarter["validated"], quarter["tpr"], quarter["tnr"]) == (0.75, 0.5, 1)
+
+
+def test_confident_rows_of_all_readings_by_hand(sheet):
+    for reading in voting.READINGS:
+        vote = voting.confident(sheet.scored.margins, [0.5], reading)[0.5]
+        sheet.confident(0.5, vote, reading)
+    rows = sheet.table()
+    assert rows["reading"].tolist() == [r for r in voting.READINGS for _ in range(14)]
+    assert (rows["theta"] == 0.5).all()
+    # Of five fours, a three, two twos and eight ones: the top eight; those above 1.5; above 1.1.
+    for reading in voting.READINGS:
+        assert values(sheet, reading=reading)["coverage"] == 0.5
+    # θ = 0.25 keeps five; those above 2.25; those of at least 2 · artanh(¾) = 1.95.
+    kept = {"share": 5, "range": 6, "probability": 8}
+    for reading, count in kept.items():
+        vote = voting.confident(sheet.scored.margins, [0.25], reading)[0.25]
+        shown = sheet.confident(0.25, vote, reading)
+        assert values(sheet, reading=reading, theta=0.25)["coverage"] == count / 16
+        assert shown.loc["coverage", "value"] == count / 16  # of this reading and θ alone
+        assert shown.index.is_unique
+
+
+def quirky(make_run, finish, kind: str, margins=MARGINS, **on) -> tables.Sheet:
+    run = make_run(variant="quirky", networks="plain", quirks=on)
+    finish(run, margins, LABELS, VALIDATION, kind=kind)
+    return tables.Sheet(run, 3, runs.load_margins(run, run.test, kind=kind))
+
+
+CROPS = [[[-1, 1, -1], [-1, -1, 1], [1, -1, 1], [1, 1, -1]]] * 3
+
+
+def test_crops_vote_as_the_studys_quirks_say(make_run, finish):
+    """Without their last crop, the shares are ½, 0, ½ and 1: two ties, which are wrong."""
+    sheet = quirky(make_run, finish, "crops", CROPS)
+    sheet.vote("crops")
+    assert values(sheet, rule="crops")["validated"] == 1
+    sheet = quirky(make_run, finish, "crops", CROPS, even_crops_ties_wrong=True)
+    sheet.vote("crops")
+    found = values(sheet, rule="crops")
+    assert (found["validated"], found["tpr"], found["tnr"]) == (0.5, 0.5, 0.5)
+    assert found["auc"] == 3.5 / 4
+    assert found["brier"] == (1 / 4 + 0 + 1 / 4 + 0) / 4
+    assert sheet.table()["variant"].unique().tolist() == ["quirky"]
+
+
+def test_the_grid_votes_plainly_whatever_the_quirks(make_run, finish, sheet):
+    on = {"even_crops_ties_wrong": True, "last_patch_only": True, "fallback_counts_fake": True}
+    other = quirky(make_run, finish, "grid", **on)
+    for rule in ("grid", "mean_margin", "mean_probability"):
+        pd.testing.assert_frame_equal(other.vote(rule), sheet.vote(rule))
+    pd.testing.assert_frame_equal(other.patches(), sheet.patches())
+
+
+def test_a_fallback_that_counts_fakes_by_hand(make_run, finish):
+    """θ = ¼ keeps the five fours: the fourth image has none, votes real, and counts as right."""
+    sheet = quirky(make_run, finish, "grid", fallback_counts_fake=True)
+    vote = voting.confident(sheet.scored.margins, [0.25])[0.25]
+    sheet.confident(0.25, vote, "share")
+    found = values(sheet)
+    assert list(found) == [*PER_RULE, "coverage", "fallback"]  # every image counts
+    assert (found["validated"], found["tpr"], found["tnr"]) == (1, 1, 1)
+    assert found["fallback"] == 0.25
+
+
+def test_images_that_a_quirk_leaves_out_are_counted(make_run, finish):
+    """Of the last patches −1, −1, −1 and −2, θ = ½ keeps the last: a fake that is judged real."""
+    sheet = quirky(make_run, finish, "grid", last_patch_only=True)
+    vote = voting.confident(sheet.scored.margins, [0.5])[0.5]
+    assert vote.last_kept[1].tolist() == [False, False, False, True]
+    shown = sheet.confident(0.5, vote, "share")
+    found = values(sheet)
+    assert list(shown.index) == [*PER_RULE[:6], *CURVES, "coverage", "fallback", "counted"]
+    assert "tnr" not in found  # no real counts
+    assert found["counted"] == 0.5
+    assert (found["validated"], found["tpr"]) == (0.5, 0.5)
+    row = shown.loc["counted"]
+    # Both fakes count and no real does, in every resample.
+    assert (row["low"], row["high"], row["epoch"]) == (0.5, 0.5, 1)
+    # Of the first epoch's last patches 1, −1, −2 and 3, only 2 and 3 are kept: of two fakes one.
+    assert vote.last_kept[0].tolist() == [False, False, True, True]
+    # In the last epoch all tie: all are kept, and judged real.
+    assert vote.last_kept[2].all()
+    assert found["last"] == 0.5
+    assert found["average"] == found["top1"] == 0.5
+
+
+def test_a_variant_that_only_votes_anew_has_tables_of_its_own(make_run, finish):
+    sheet = quirky(make_run, finish, "grid", theta_reading="range")
+    sheet.vote("grid")
+    assert sheet.run.folder == make_run().folder
+    assert sheet.save().name == "leaves-gan_a__leaves-gan_a__quirky__p008__seed0.csv"
+    assert sheet.table()["variant"].unique().tolist() == ["quirky"]
 
 
 def test_a_shares_interval_is_over_images(sheet):
@@ -122,7 +228,7 @@ def test_every_number_has_a_row_of_its_own_and_its_counts(sheet):
     for theta, vote in voting.confident(sheet.scored.margins, [1.0, 0.5]).items():
         sheet.confident(theta, vote, "share")
     rows = sheet.table()
-    assert len(rows) == 4 * 8 + 2 * 10
+    assert len(rows) == 4 * 12 + 2 * 14
     assert not rows.duplicated(["unit", "rule", "theta", "reading", "statistic"]).any()
     assert rows[["value", "low", "high"]].notna().all(axis=None)
     assert rows["value"].between(0, 1).all()
@@ -143,7 +249,7 @@ def test_what_does_not_apply_is_empty_in_the_file(sheet):
     sheet.confident(0.5, vote, "share")
     with open(sheet.save(), newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 8 + 8 + 10
+    assert len(rows) == 12 + 12 + 14
     epochs = {"top1": "1", "top5": "", "average": "", "last": "2"}  # all else: the validated, 1
     for row in rows:
         confident = row["rule"] == "confident"
@@ -206,8 +312,7 @@ def test_crops_are_judged_as_patches_too(run, finish):
 
 
 def test_the_images_that_a_rule_judges_rightly(sheet):
-    shares = voting.share_fake(sheet.scored.margins)
-    assert sheet.right(shares, "grid").tolist() == [True, True, True, False]
+    assert sheet.right("grid").tolist() == [True, True, True, False]
 
 
 def test_the_intervals_follow_the_studys_resamples_and_seed(make_run, finish):
@@ -243,7 +348,7 @@ def test_what_is_saved_is_read_back(sheet, run):
     other.save()
     back = tables.read(run.study)
     assert list(back.columns) == tables.COLUMNS
-    assert back["experiment"].tolist() == [1] * 8 + [2] * 18
+    assert back["experiment"].tolist() == [1] * 12 + [2] * 26
     for number, made in ((1, other.table()), (2, sheet.table())):
         pd.testing.assert_frame_equal(plain(tables.read(run.study, number)), plain(made))
         of_all = back[back["experiment"] == number].reset_index(drop=True)
@@ -255,7 +360,7 @@ def test_saving_again_replaces_the_table(sheet):
     sheet.vote("grid")
     first = sheet.save().read_text("utf-8")
     sheet.vote("mean_margin")
-    assert len(sheet.save().read_text("utf-8").splitlines()) == 1 + 16
+    assert len(sheet.save().read_text("utf-8").splitlines()) == 1 + 24
     assert sheet.save().read_text("utf-8").startswith(first)
 
 
@@ -310,5 +415,6 @@ def test_a_rule_of_one_theta_alone(sheet):
     votes = voting.confident(sheet.scored.margins, [1.0, 0.25])
     shown = [sheet.confident(theta, vote, "share") for theta, vote in votes.items()]
     assert list(shown[0].columns) == ["value", "low", "high", "epoch"]
-    assert [list(table.index) for table in shown] == [PER_RULE, PER_RULE]
+    expected = [*PER_RULE, "coverage", "fallback"]
+    assert [list(table.index) for table in shown] == [expected, expected]
     assert shown[0].loc["auc", "value"] == 2.5 / 4

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from lib import checkpoints, models, patches, paths, runs, training
 from lib.data import packing
-from lib.scoring import score
-from lib.study import Model, Run, Study
+from lib.scoring import ScoringSet, score, scoring_sets
+from lib.study import Model, Quirks, Run, Study
 
 CELLS = ("leaves-gan_a", "stones-gan_a")
 
@@ -285,6 +285,81 @@ def test_scoring_does_not_depend_on_the_batch_size(monkeypatch):
     monkeypatch.setattr("lib.scoring.PIXELS_PER_BATCH", 5 * 16 * 16)
     np.testing.assert_allclose(whole, score(network, images, origins, 16, torch.float32), atol=1e-5)
     assert whole.shape == (3, 4)
+
+
+def scored_sets(run: Run) -> dict[tuple[str, str, str], ScoringSet]:
+    packed = {cell: packing.ensure(run.study, cell, train=cell == run.train) for cell in CELLS}
+    sets = scoring_sets(run, packed, torch.device("cpu"))
+    return {(scored.cell, scored.split, scored.kind): scored for scored in sets}
+
+
+def cut_all(scored: ScoringSet, patch_size: int) -> np.ndarray:
+    """All patches of a set, (N, P, p, p, 3)."""
+    images = scored.images.numpy()
+    per_image = scored.origins.shape[-2]
+    origins = np.broadcast_to(scored.origins, (len(images), per_image, 2)).reshape(-1, 2)
+    index = np.repeat(np.arange(len(images)), per_image)
+    cutting = patches.cut(images, index, origins, patch_size)
+    return cutting.reshape(len(images), per_image, patch_size, patch_size, 3)
+
+
+@pytest.mark.parametrize("train", CELLS)
+def test_strips_are_the_grid_of_the_other_cells_alone(train):
+    """Neither the training cell's patches change, nor any cell's crops."""
+    plain = scored_sets(small_run(cell=train))
+    folded = scored_sets(small_run(cell=train, quirks={"strips": True}))
+    assert plain.keys() == folded.keys()
+    (other,) = (cell for cell in CELLS if cell != train)
+    assert len(plain) == 6
+    for key, scored in plain.items():
+        expected = cut_all(scored, 16)
+        if key == (other, "test", "grid"):
+            memory = np.frombuffer(scored.images.numpy().tobytes(), np.uint8)
+            strips = memory.reshape(8, 4, 16, 16, 3)
+            assert (strips != expected).any()
+            expected = strips
+        np.testing.assert_array_equal(cut_all(folded[key], 16), expected, err_msg=str(key))
+        for name in ("origins", "labels", "rows"):
+            np.testing.assert_array_equal(getattr(folded[key], name), getattr(scored, name))
+
+
+def test_strips_of_the_whole_image_are_the_image():
+    plain = scored_sets(small_run(patch_size=32))
+    folded = scored_sets(small_run(patch_size=32, quirks={"strips": True}))
+    assert [kind for _, _, kind in plain] == ["grid"] * 3
+    for key, scored in plain.items():
+        assert torch.equal(folded[key].images, scored.images)
+
+
+def test_the_other_quirks_leave_what_is_scored_alone():
+    on = {name: True for name, value in Quirks() if value is False and name != "strips"}
+    quirky, plain = scored_sets(small_run(quirks=on)), scored_sets(small_run())
+    for key, scored in plain.items():
+        assert torch.equal(quirky[key].images, scored.images)
+        np.testing.assert_array_equal(quirky[key].origins, scored.origins)
+
+
+def test_a_network_is_trained_and_scored_with_its_quirks():
+    on = {"bgr_raw_values": True, "strips": True}
+    run = small_run(quirks=on, variant="released", training={"epochs": 1, "batch_size": 8})
+    training.train(run)
+    assert "released" in run.folder.parts
+    config = runs.read_config(run.folder)
+    assert config["quirks"] == on
+    sets = scored_sets(run)
+    kwargs = {"quirky": run.study.quirks, "plain": Quirks()}
+    margins = {}
+    for name, quirks in kwargs.items():
+        network = models.PatchNet(run.study.model, seed=5, quirks=quirks)
+        checkpoints.load_network(run.folder / "last.safetensors", network)
+        network.to(memory_format=torch.channels_last)
+        scored = sets[CELLS[1], "test", "grid"]
+        margins[name] = score(network, scored.images, scored.origins, 16, torch.float32)
+    stored = runs.load_margins(run, CELLS[1]).margins[-1]
+    np.testing.assert_allclose(stored, margins["quirky"], rtol=1e-4, atol=1e-5)
+    assert np.abs(stored - margins["plain"]).max() > 0.01
+    with pytest.raises(runs.RunError, match=r"quirks\.bgr_raw_values is True there, None here"):
+        runs.load_margins(small_run(variant="released"), CELLS[1])
 
 
 def test_the_config_records_parameters_versions_and_the_packed_data():

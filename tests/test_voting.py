@@ -1,4 +1,4 @@
-"""Voting: ties are fake, order does not matter, and θ keeps the share that the contract says."""
+"""Voting: ties are fake, order does not matter, and θ keeps what each of its readings says."""
 
 import math
 from fractions import Fraction
@@ -98,18 +98,35 @@ def test_the_order_of_patches_and_of_images_does_not_matter(z, random):
     for rule in RULES:
         scores, again = voting.SCORES[rule](z), voting.SCORES[rule](shuffled)
         np.testing.assert_allclose(again, scores[:, images], atol=1e-12)
-    for theta, vote in voting.confident(z, [1.0, 0.6, 0.2]).items():
-        again = voting.confident(shuffled, [theta])[theta]
-        np.testing.assert_array_equal(again.scores, vote.scores[:, images])
-        np.testing.assert_array_equal(again.kept, vote.kept[:, images])
+    for reading in voting.READINGS:
+        for theta, vote in voting.confident(z, [1.0, 0.6, 0.2], reading).items():
+            again = voting.confident(shuffled, [theta], reading)[theta]
+            np.testing.assert_array_equal(again.scores, vote.scores[:, images])
+            np.testing.assert_array_equal(again.kept, vote.kept[:, images])
+
+
+@pytest.mark.parametrize("reading", ["share", "probability"])
+@given(MARGINS)
+def test_theta_one_is_the_plain_vote(reading, z):
+    vote = voting.confident(z, [1.0], reading)[1.0]
+    np.testing.assert_array_equal(vote.scores, voting.share_fake(z))
+    assert (vote.kept == z.shape[-1]).all()
+    assert vote.last_kept.all()
+    assert not vote.fallback.any()
 
 
 @given(MARGINS)
-def test_theta_one_is_the_plain_vote(z):
-    vote = voting.confident(z, [1.0])[1.0]
-    np.testing.assert_array_equal(vote.scores, voting.share_fake(z))
-    assert (vote.kept == z.shape[-1]).all()
-    assert not vote.fallback.any()
+def test_theta_one_of_the_range_leaves_out_margins_of_zero_alone(z):
+    vote = voting.confident(z, [1.0], "range")[1.0]
+    np.testing.assert_array_equal(vote.kept, (z != 0).sum(axis=-1))
+    np.testing.assert_array_equal(vote.last_kept, z[..., -1] != 0)
+
+
+def test_theta_one_of_the_range_can_turn_a_verdict():
+    z = np.array([[[0, 0, 1], [0, 0, 0]]], np.float32)
+    vote = voting.confident(z, [1.0], "range")[1.0]
+    assert vote.scores.tolist() == [[1, 0]]  # of all patches a third is fake
+    assert vote.fallback.tolist() == [[False, True]]
 
 
 @pytest.mark.parametrize(
@@ -118,12 +135,12 @@ def test_theta_one_is_the_plain_vote(z):
 )
 def test_the_cut_by_hand(theta, cut):
     """k = floor(θ · 5 + 0.5): 5, 5, 4, 3, 2, 1, 0."""
-    assert voting.share_cuts(np.array([3.0, 1, 5, 2, 4]), [theta]) == [cut]
+    assert voting.cuts(np.array([3.0, 1, 5, 2, 4]), [theta], "share") == [cut]
 
 
 @given(arrays(np.float32, st.integers(1, 60), elements=st.integers(0, 8)), THETAS)
 def test_the_cut_is_the_kth_largest_confidence_ties_included(confidence, theta):
-    cut = voting.share_cuts(confidence, [theta])[0]
+    cut = voting.cuts(confidence, [theta], "share")[0]
     k = math.floor(theta * len(confidence) + 0.5)
     if k == 0:
         assert cut == np.inf
@@ -136,8 +153,8 @@ def test_the_cut_is_the_kth_largest_confidence_ties_included(confidence, theta):
 def test_shares_round_half_up():
     """k is floor(θ·n + 0.5), where Python's round would take 2.5 to 2."""
     confidence = np.arange(5.0)
-    assert voting.share_cuts(confidence, [0.5]) == [2]  # k = 3
-    assert voting.share_cuts(confidence, [0.1]) == [4]  # k = 1
+    assert voting.cuts(confidence, [0.5], "share") == [2]  # k = 3
+    assert voting.cuts(confidence, [0.1], "share") == [4]  # k = 1
 
 
 def test_ties_at_the_cut_are_all_kept():
@@ -169,24 +186,157 @@ def test_each_epoch_has_its_own_cut():
     np.testing.assert_array_equal(both.scores[0], both.scores[1])
 
 
+def kept(reading: str, theta: float, *values) -> list[bool]:
+    """Which of some patches are confident; each is an image of its own."""
+    z = np.array(values, np.float32)[None, :, None]
+    return voting.confident(z, [theta], reading)[theta].last_kept[0].tolist()
+
+
+def test_the_three_readings_of_theta_by_hand():
+    """θ = 0.6 of |z| = 0, 1, 2, 3, 5: the top three; above 5 · 0.4 = 2; at least ln(7/3) = 0.85."""
+    assert kept("share", 0.6, 0, 1, -2, 3, -5) == [False, False, True, True, True]
+    assert kept("range", 0.6, 0, 1, -2, 3, -5) == [False, False, False, True, True]
+    assert kept("probability", 0.6, 0, 1, -2, 3, -5) == [False, True, True, True, True]
+
+
+def test_the_range_is_from_the_least_confidence_to_the_greatest():
+    # (5 − 1) · 0.5 = 2, to be exceeded; were it 5 · 0.5, or the range of z, 2.25 would not.
+    assert kept("range", 0.5, 1, -5, 2, -2, 2.25) == [False, True, False, False, True]
+    # Of equals the range is zero: all are kept.
+    assert kept("range", 0.1, 3, -3) == [True, True]
+
+
+def test_the_range_is_compared_in_float64():
+    """1 − 0.9 is 0.09999999999999998 in float64, below float32's 0.1, but above it in float32."""
+    assert kept("range", 0.9, 1, 0, 0.1) == [True, False, True]
+    assert np.float32(1) - np.float32(0.9) > np.float32(0.1)
+
+
+@pytest.mark.parametrize("theta", [0.5, 0.75])
+def test_the_range_is_strict(theta):
+    bound = np.float32(4 * (1 - theta))  # exact
+    after = np.nextafter(bound, np.float32(9))
+    assert kept("range", theta, 0, 4, bound, after) == [False, True, False, True]
+
+
+def test_where_all_margins_are_zero_the_range_keeps_none():
+    z = np.zeros((1, 2, 3), np.float32)
+    for theta in (1.0, 0.5):
+        vote = voting.confident(z, [theta], "range")[theta]
+        assert vote.fallback.all()
+        assert vote.scores.tolist() == [[0, 0]]
+
+
+def test_the_probability_reading_keeps_the_bound_itself():
+    # |P(real) − P(fake)| = tanh(|z|/2) ≥ ½ iff |z| ≥ ln 3; these are the float32 beside it.
+    above = np.float32(math.log(3))
+    assert float(above) > math.log(3)
+    below = np.nextafter(above, np.float32(0))
+    assert kept("probability", 0.5, above, -above, below, -below) == [True, True, False, False]
+    assert kept("probability", 1.0, 0) == [True]  # 0 ≥ 0
+
+
+def test_the_probability_reading_may_keep_none():
+    z = np.array([[[1, -1, -1], [0.5, 0.5, -0.5]]], np.float32)
+    vote = voting.confident(z, [0.5], "probability")[0.5]
+    assert vote.kept.tolist() == [[0, 0]]
+    np.testing.assert_allclose(vote.scores, [[1 / 3, 2 / 3]])
+
+
+@pytest.mark.parametrize("reading", ["range", "probability"])
+@given(arrays(np.float32, st.integers(1, 40), elements=st.floats(0, 99, width=32)), THETAS)
+def test_a_cut_keeps_what_the_reading_says_in_float64(reading, confidence, theta):
+    wide = confidence.astype(np.float64)
+    if reading == "range":
+        expected = wide > (wide.max() - wide.min()) * (1 - theta)
+    else:
+        expected = wide >= 2 * np.arctanh(1 - theta)
+    (cut,) = voting.cuts(confidence, [theta], reading)
+    np.testing.assert_array_equal(confidence >= cut, expected)
+    assert cut.dtype == np.float32
+
+
+@given(st.floats(0, 12, width=32).map(np.float32), st.floats(0.0001, 1))
+def test_the_probability_reading_is_that_of_the_two_probabilities(confidence, theta):
+    apart = math.tanh(float(confidence) / 2)
+    if not math.isclose(apart, 1 - theta, rel_tol=1e-9):
+        assert (confidence >= voting.cuts(confidence[None], [theta], "probability")[0]) == (
+            apart >= 1 - theta
+        )
+
+
+def test_whether_the_last_patch_is_confident():
+    z = np.array([[[9, 1], [1, -9], [1, 1], [-8, 8]]], np.float32)
+    vote = voting.confident(z, [0.5])[0.5]
+    assert vote.kept.tolist() == [[1, 1, 0, 2]]
+    assert vote.last_kept.tolist() == [[False, True, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("none", [0.25, 0.5, 0.75]),
+        ("whole", [0.25, 0.5, 0.75]),
+        ("mean_margin", [0.25, 0.5, 0.75]),
+    ],
+)
+def test_margins_become_probabilities_by_the_sigmoid(rule, expected):
+    margins = np.array([-math.log(3), 0, math.log(3)])
+    assert voting.probabilities(margins, rule).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("rule", ["grid", "crops", "confident", "mean_probability"])
+def test_shares_and_mean_probabilities_stand_for_themselves(rule):
+    assert voting.probabilities(np.array([0, 0.5, 1]), rule).tolist() == [0, 0.5, 1]
+
+
+def is_kept(reading: str, theta: float, margins: np.ndarray) -> np.ndarray:
+    """Which patches (N, P) are confident, one by one in float64."""
+    confidence = np.abs(margins.astype(np.float64))
+    if reading == "share":
+        k = math.floor(theta * margins.size + 0.5)
+        cut = sorted(confidence.ravel(), reverse=True)[k - 1] if k else np.inf
+        return confidence >= cut
+    if reading == "range":
+        return confidence > (confidence.max() - confidence.min()) * (1 - theta)
+    return np.tanh(confidence / 2) >= 1 - theta
+
+
+@pytest.mark.parametrize("reading", voting.READINGS)
 @given(MARGINS, st.lists(THETAS, min_size=1, max_size=3, unique=True))
-def test_confident_votes_as_counted_one_by_one(z, thetas):
-    votes = voting.confident(z, thetas)
+def test_confident_votes_as_counted_one_by_one(reading, z, thetas):
+    votes = voting.confident(z, thetas, reading)
     assert list(votes) == thetas
     for theta, vote in votes.items():
         for epoch, margins in enumerate(z):
-            k = math.floor(theta * margins.size + 0.5)
-            cut = sorted(np.abs(margins).ravel(), reverse=True)[k - 1] if k else np.inf
+            keep = is_kept(reading, theta, margins)
             for image, own in enumerate(margins):
-                kept = [m for m in own if abs(m) >= cut]
-                share = Fraction(sum(m > 0 for m in kept or own), len(kept or own))
-                assert vote.kept[epoch, image] == len(kept)
+                those = [m for m, k in zip(own, keep[image], strict=True) if k]
+                share = Fraction(sum(m > 0 for m in those or own), len(those or own))
+                assert vote.kept[epoch, image] == len(those)
+                assert vote.last_kept[epoch, image] == keep[image, -1]
+                assert vote.fallback[epoch, image] == (not those)
                 assert vote.scores[epoch, image] == float(share)
                 verdict = voting.verdicts(vote.scores, "confident")[epoch, image]
                 assert verdict == (2 * share >= 1)
 
 
+@given(MARGINS)
+def test_the_share_is_the_reading_that_is_taken_for_granted(z):
+    for theta, vote in voting.confident(z, [0.7, 0.3]).items():
+        for mine, named in zip(vote, voting.confident(z, [theta], "share")[theta], strict=True):
+            np.testing.assert_array_equal(mine, named)
+
+
+@pytest.mark.parametrize("reading", voting.READINGS)
 @pytest.mark.parametrize("theta", [0, -0.5, 1.0001, math.nan, math.inf])
-def test_a_theta_that_is_no_share_is_refused(theta):
+def test_a_theta_out_of_range_is_refused(reading, theta):
     with pytest.raises(ValueError, match=rf"theta: got {theta}, must lie in \(0, 1\]"):
-        voting.confident(np.zeros((1, 2, 2), np.float32), [0.5, theta])
+        voting.confident(np.zeros((1, 2, 2), np.float32), [0.5, theta], reading)
+
+
+def test_an_unknown_reading_is_refused():
+    with pytest.raises(
+        ValueError, match="reading: got 'rank', must be one of share, range, probability"
+    ):
+        voting.confident(np.zeros((1, 2, 2), np.float32), [0.5], "rank")

@@ -1,0 +1,150 @@
+"""Paired tests: McNemar's and Holm's numbers by hand, and which pairs are compared."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lib import paired
+from lib.evidence import Evidence
+
+LABELS = [0] * 10 + [1] * 10
+COMMON = {
+    "patch_sizes": [16, 8, 4],
+    "voting": {"thetas": [1.0, 0.8, 0.6]},
+    "bootstrap": {"resamples": 20},
+}
+
+
+def judged(only_first: int, only_second: int, both: int = 3, neither: int = 2):
+    """Two ways of judging with these counts, their images shuffled."""
+    first = [True] * only_first + [False] * only_second + [True] * both + [False] * neither
+    second = [False] * only_first + [True] * only_second + [True] * both + [False] * neither
+    order = np.random.default_rng(0).permutation(len(first))
+    return np.array(first)[order], np.array(second)[order]
+
+
+def test_an_exact_p_value_by_hand():
+    """Of nine images that part the two, one or none to one side: 2 (1 + 9) / 2⁹."""
+    found = paired.disagreement(*judged(1, 8))
+    assert (found.only_first, found.only_second) == (1, 8)
+    assert found.p == pytest.approx(20 / 512)
+    turned = paired.disagreement(*judged(8, 1))
+    assert (turned.only_first, turned.only_second, turned.p) == (8, 1, found.p)
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 17), (0, 5), (40, 60), (7, 6), (480, 520)])
+def test_an_exact_p_value_is_the_binomial_tests(first, second):
+    found = paired.disagreement(*judged(first, second))
+    assert found.p == pytest.approx(stats.binomtest(first, first + second).pvalue)
+
+
+def test_above_a_thousand_the_p_value_is_approximate():
+    """(|b − c| − 1)² / (b + c), of χ² with one degree of freedom."""
+    found = paired.disagreement(*judged(460, 541))
+    assert found.p == pytest.approx(stats.chi2.sf((81 - 1) ** 2 / 1001, 1))
+    assert found.p != stats.binomtest(460, 1001).pvalue
+    assert found.p == pytest.approx(stats.binomtest(460, 1001).pvalue, rel=0.05)
+
+
+def test_images_that_both_judge_alike_do_not_matter():
+    few, many = paired.disagreement(*judged(2, 9, 0, 0)), paired.disagreement(*judged(2, 9, 90, 50))
+    assert few == many
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (4, 4), (600, 600)])
+def test_no_difference_is_no_evidence(first, second):
+    assert paired.disagreement(*judged(first, second)).p == pytest.approx(1, abs=0.03)
+    assert paired.disagreement(*judged(first, second)).p <= 1
+
+
+@pytest.fixture
+def lay(make_run, finish):
+    """A network whose images are judged rightly by all patches, or by none."""
+
+    def lay(right, size: int, seed: int = 0, kind: str = "grid") -> None:
+        z = np.where(np.array(right) == np.array(LABELS, bool), 1.0, -1.0)
+        patches = (16 // size) ** 2 + (kind == "crops")
+        z = np.repeat(z[None, :, None], patches, axis=2)
+        finish(make_run(size, seed, **COMMON), z, LABELS, [0.5], kind=kind)
+
+    return lay
+
+
+def right(*wrong: int) -> np.ndarray:
+    return ~np.isin(np.arange(20), wrong)
+
+
+@pytest.fixture
+def of(lay, make_study) -> Evidence:
+    lay(right(*range(9)), 16)
+    lay(right(0, 9), 8)
+    lay(right(19), 4)
+    lay(right(0, 9), 8, kind="crops")
+    lay(right(*range(6)), 4, kind="crops")
+    return Evidence(make_study(**COMMON), "leaves-gan_a")
+
+
+def test_sizes_are_compared_with_each_other_and_rules_with_the_grid(of):
+    table = paired.comparisons(of)
+    assert list(zip(table["first"], table["second"], strict=True)) == [
+        ("8 px, grid", "whole image"),
+        ("4 px, grid", "whole image"),
+        ("4 px, grid", "8 px, grid"),
+        ("8 px, crops", "8 px, grid"),
+        ("8 px, confident θ = 0.6", "8 px, grid"),
+        ("8 px, mean margin", "8 px, grid"),
+        ("4 px, crops", "4 px, grid"),
+        ("4 px, confident θ = 0.6", "4 px, grid"),
+        ("4 px, mean margin", "4 px, grid"),
+    ]
+    assert (table["seed"] == 0).all()
+
+
+def test_the_differences_by_hand(of):
+    table = paired.comparisons(of).set_index(["first", "second"])
+    # The whole image is wrong on 0 to 8; the grid of 8 px on 0 and 9, of 4 px on 19.
+    assert table.loc[("8 px, grid", "whole image"), "only_first"] == 8
+    assert table.loc[("8 px, grid", "whole image"), "only_second"] == 1
+    assert table.loc[("8 px, grid", "whole image"), "p"] == pytest.approx(20 / 512)
+    assert table["only_first"].tolist() == [8, 9, 2, 0, 0, 0, 1, 0, 0]
+    assert table["only_second"].tolist() == [1, 1, 1, 0, 0, 0, 6, 0, 0]
+    difference = [0.35, 0.4, 0.05, 0, 0, 0, -0.25, 0, 0]
+    assert table["difference"].tolist() == pytest.approx(difference)
+
+
+def test_holms_correction_by_hand(of):
+    """The k-th least of nine p-values is multiplied by 10 − k, and none falls below the last."""
+    table = paired.comparisons(of)
+    p = [2 * 10 / 2**9, 2 * 11 / 2**10, 1, 1, 1, 1, 2 * 8 / 2**7, 1, 1]
+    assert table["p"].tolist() == pytest.approx(p)
+    assert table["p_holm"].tolist() == pytest.approx(
+        [8 * p[0], 9 * p[1], 1, 1, 1, 1, 7 * p[6], 1, 1]
+    )
+
+
+def test_all_seeds_are_corrected_together(of, lay, make_study):
+    for size, wrong in ((16, range(5)), (8, [9]), (4, [9])):
+        lay(right(*wrong), size, seed=1)
+    for size in (8, 4):
+        lay(right(9), size, seed=1, kind="crops")
+    table = paired.comparisons(Evidence(make_study(**COMMON, seeds=[0, 1]), "leaves-gan_a"))
+    assert table["seed"].tolist() == [0] * 9 + [1] * 9
+    assert table.loc[9, "p"] == pytest.approx(2 * 7 / 2**6)  # five to one
+    assert table.loc[1, "p_holm"] == pytest.approx(18 * 22 / 2**10)
+    assert table.loc[0, "p_holm"] == pytest.approx(17 * 20 / 2**9)
+
+
+def test_without_a_whole_image_network_sizes_are_compared_still(lay, make_study):
+    for size in (8, 4):
+        lay(right(0), size)
+        lay(right(0), size, kind="crops")
+    table = paired.comparisons(Evidence(make_study(**COMMON), "leaves-gan_a"))
+    assert len(table) == 1 + 2 * 3
+    assert table.loc[0, ["first", "second"]].tolist() == ["4 px, grid", "8 px, grid"]
+
+
+def test_nothing_finished_is_an_empty_table(work, make_study):
+    table = paired.comparisons(Evidence(make_study(**COMMON), "leaves-gan_a"))
+    assert isinstance(table, pd.DataFrame)
+    assert table.empty
