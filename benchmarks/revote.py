@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 
 from lib import params, paths, runs, tables, voting
-from lib.study import Quirks, Run
+from lib.settings import Quirks
+from lib.study import Run
 
 SWITCHES = {
     "plain": {},

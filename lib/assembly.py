@@ -1,44 +1,16 @@
-"""What stands in a study's report, section by section, read from its tables, runs and data."""
+"""A study's report: what stands in it, section by section."""
 
-from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
-from scipy.special import expit
 
-from lib import (
-    ablation,
-    findings,
-    params,
-    paths,
-    plots,
-    provenance,
-    published,
-    record,
-    reliability,
-    runs,
-    tables,
-)
-from lib.data import packing
+from lib import ablation, findings, params, paths, provenance, published, record, reliability
 from lib.evidence import Evidence
-from lib.report import NAMES, Report, Section
-from lib.study import PLAIN, Run, Study
-from lib.wording import CLAIMS, LEAD, RATES_NOTE, READINGS_NOTE, STATISTICS_NOTE
-
-RULES = {
-    (1, "none"): "each patch",
-    (1, "whole"): "whole image",
-    (2, "grid"): "vote, grid",
-    (2, "mean_margin"): "mean margin",
-    (3, "crops"): "vote, crops",
-    (4, "confident"): "vote, confident",
-}
-"""What the page leads with: a rule of an experiment, and its name."""
-HEADLINE = {1: ("none", "whole"), 2: ("grid",), 3: ("crops",), 4: ("confident",)}
-ELSEWHERE = {"whole": "whole image", "none": "each patch", "grid": "vote, grid"}
+from lib.experiments import Experiments
+from lib.report import Report, Section
+from lib.study import Study
+from lib.wording import LEAD
 
 
 class StudyReport:
@@ -46,149 +18,30 @@ class StudyReport:
 
     def __init__(self, study: Study) -> None:
         """Reads the study's tables; raises RunError if there are none yet."""
-        self.study, self.page, self.readings = study, Report(study, LEAD), tables.read(study)
-        reading = self.readings["reading"]
-        headline = reading.isna() | (reading == study.quirks.theta_reading)
-        self.tables = self.readings[headline]
-        if self.tables.empty:
-            raise runs.RunError(
-                f"study {study.name!r} has no tables yet. Run `make study STUDY={study.name}`, or "
-                "notebooks 01 to 05"
-            )
-        self.runs = self._finished()
+        self.study, self.experiments, self.page = study, Experiments(study), Report(study, LEAD)
         self.overview: Figure | None = None
 
     def glance(self) -> Section:
         """The validated accuracies of all rules, in one table and one figure per family."""
         section = self.page.section("At a glance")
-        matched = self.tables[self.tables["test"] == self.tables["train"]]
-        for (train, variant), rows in self._families(matched):
-            theta = rows["theta"].min()  # of the confident vote; no other rule has one
-            kept = rows["theta"].isna() | rows["theta"].eq(theta)
-            rows = rows[(rows["statistic"] == "validated") & kept]
-            names = [RULES.get(key) for key in zip(rows["experiment"], rows["rule"], strict=True)]
-            shown = rows.assign(rule=names).dropna(subset="rule")
-            if shown.empty:
-                continue
-            backbone = self._backbone(train, variant)
-            where = f"trained and tested on {train}, {variant}, backbone {backbone}"
-            section.heading(f"{self._kind} {where}".strip().capitalize())
-            wide = tables.side_by_side(shown, ["patch_size", "seed"], "rule", tuple(RULES.values()))
-            confident = "" if pd.isna(theta) else f" Confident: θ = {theta:g}."
-            section.table(wide, f"Per cent, at the validated epoch.{confident}")
-            figure = plots.intervals(
-                shown,
-                "patch_size",
-                "rule",
-                xlabel=f"patch size, px ({self.study.data.image_size} is the whole image)",
-                title=f"{self._kind} {train}, {backbone}",
-            )
-            section.figure(figure, f"Accuracy at the validated epoch by patch size: {where}.")
-            self.overview = self.overview or figure
+        self.overview = self.experiments.glance(section)
         return section
 
     def experiment(self, number: int) -> Section:
         """One of Experiments 1 to 4: the paper's table beside ours, and accuracy by patch size."""
         section = self.page.section(f"Experiment {number}: {published.TITLES[number]}")
-        section.text(CLAIMS[number])
-        chosen = self.tables[
-            (self.tables["experiment"] == number) & self.tables["rule"].isin(HEADLINE[number])
-        ]
-        index = ["patch_size", "theta"] if number == 4 else ["patch_size"]
-        for (train, variant), rows in self._families(chosen):
-            section.heading(
-                f"Trained on {train}, {variant}, backbone {self._backbone(train, variant)}"
-            )
-            ours = {
-                f"here, seed {seed}": tables.side_by_side(of, index)
-                for seed, of in rows.groupby("seed")
-            }
-            section.table(published.beside(ours, number), f"{STATISTICS_NOTE} {self._source}")
-            for figure, caption in self._figures(number, rows):
-                section.figure(figure, caption)
-            if number == 4:
-                self._add_readings(section, train, variant)
-        if chosen.empty:
-            section.text("Not run yet.")
-        return section
-
-    def _add_readings(self, section: Section, train: str, variant: str) -> None:
-        """The confident vote in all readings of θ, and how many patches and images are left."""
-        rows = self.readings.query("experiment == 4 and train == @train and variant == @variant")
-        shown = rows[rows["statistic"].isin(("validated", "coverage", "fallback"))]
-        shown = shown.assign(of=shown["reading"] + " · " + shown["statistic"])
-        shown.loc[shown["statistic"] != "validated", "low"] = np.nan  # shown without interval
-        wanted = tuple(shown["of"].drop_duplicates())
-        table = tables.side_by_side(shown, ["patch_size", "seed", "theta"], "of", wanted)
-        table.columns = pd.MultiIndex.from_tuples(name.split(" · ") for name in table.columns)
-        section.table(table, READINGS_NOTE)
-
-    def _figures(self, number: int, rows: pd.DataFrame) -> Iterator[tuple]:
-        if number == 4:
-            one = rows[rows["statistic"] == "validated"]
-            one = one.assign(size=one["patch_size"].astype(str) + " px")
-            title = f"{self._kind} confident vote, validated epoch"
-            yield (
-                plots.intervals(
-                    one, "theta", "size", xlabel="θ, share of patches kept", title=title
-                ),
-                "Accuracy of the vote against θ, a line per patch size.",
-            )
-            return
-        shown = rows[rows["statistic"].isin(("top1", "average", "validated"))]
-        shown = shown.assign(statistic=shown["statistic"].map(NAMES))
-        title = f"{self._kind} Experiment {number}"
-        yield (
-            plots.intervals(shown, "patch_size", "statistic", xlabel="patch size, px", title=title),
-            "Accuracy by patch size, with 95 % intervals; each seed is a point.",
-        )
+        return self.experiments.experiment(section, number)
 
     def overlays(self, count: int = 4) -> Section:
         """Test pictures with their patches' P(fake), a figure per patch size."""
-        section = self.page.section("Where patches are judged fake")
-        for run in self.runs:
-            if run.is_whole_image or run.seed != self.study.seeds[0]:
-                continue
-            scored = runs.load_margins_file(paths.margins(run.folder, run.train, "test", "grid"))
-            epoch = np.flatnonzero(scored.epochs == runs.validated(run))[0]
-            of = [np.flatnonzero(scored.labels == label)[:count] for label in (0, 1)]
-            chosen = np.concatenate(of)
-            images = packing.ensure(self.study, run.train).images[scored.image_index[chosen]]
-            titles = [("real", "fake")[label] for label in scored.labels[chosen]]
-            figure = plots.overlay(images, expit(scored.margins[epoch, chosen]), titles)
-            name = f"{run.train}, {run.variant}, {run.patch_size} px"
-            section.figure(figure, f"{self._kind} test images and each patch's P(fake): {name}.")
-        return section
+        return self.experiments.overlays(self.page.section("Where patches are judged fake"), count)
 
     def generalization(self) -> Section:
         """Experiment 5: whole image and patches, cell by cell."""
         section = self.page.section("Experiment 5: other content, another generator")
-        section.text(CLAIMS[5])
-        rows = self.tables[self.tables["experiment"].isin((1, 2, 5))]
-        rows = rows[rows["rule"].isin(ELSEWHERE)].assign(rule=rows["rule"].map(ELSEWHERE))
-        for (train, variant), family in self._families(rows):
-            section.heading(
-                f"Trained on {train}, {variant}, backbone {self._backbone(train, variant)}"
-            )
-            table = tables.side_by_side(
-                family,
-                ["test", "patch_size", "seed", "rule"],
-                wanted=("validated", "auc", "tpr", "tnr"),
-            )
-            section.table(table, f"{STATISTICS_NOTE} {RATES_NOTE} {self._source}")
-            votes = family[(family["statistic"] == "validated") & (family["rule"] != "each patch")]
-            if votes.empty:
-                continue
-            figure = plots.intervals(
-                votes,
-                "patch_size",
-                "test",
-                xlabel=f"patch size, px ({self.study.data.image_size} is the whole image)",
-                title=f"{self._kind} grid vote, and whole image",
-            )
-            section.figure(figure, "Accuracy at the validated epoch on each test cell.")
-        return section
+        return self.experiments.generalization(section)
 
+    @cached_property
     def families(self) -> list[Evidence]:
         """The networks of the plain protocol, and of variants that leave its quirks as they are."""
         known = {self.study.variant: self.study}
@@ -203,24 +56,23 @@ class StudyReport:
         return [of for of in found if of.seeds]
 
     def claims(self) -> Section:
-        """A verdict on each of the paper's claims; written beside the tables as claims.csv."""
-        families = self.families()
-        found = findings.judged(families)
-        path = paths.results(self.study.name) / "claims.csv"
+        """A verdict on each of the paper's claims; written beside the page as claims.csv."""
+        found = findings.judged(self.families)
+        path = paths.report(self.study.name).with_name("claims.csv")
         paths.write_whole(path, lambda p: found.to_csv(p, index=False))
-        return findings.verdicts(self.page.section("Which claims hold here"), families)
+        return findings.verdicts(self.page.section("Which claims hold here"), self.families)
 
     def budgets(self) -> Section:
         """Patch sizes at equal images and at equal steps."""
-        return findings.budgets(self.page.section("Matched budgets"), self.families())
+        return findings.budgets(self.page.section("Matched budgets"), self.families)
 
     def certainty(self) -> Section:
         """Paired tests, what was chosen where, calibration, and how many votes patches are."""
-        section, families = self.page.section("How sure are the numbers"), self.families()
-        findings.comparisons(section, families)
-        reliability.selection(section, families)
-        reliability.calibration(section, families, self.tables)
-        return reliability.votes(section, families)
+        section = self.page.section("How sure are the numbers")
+        findings.comparisons(section, self.families)
+        reliability.selection(section, self.families)
+        reliability.calibration(section, self.families, self.experiments.tables)
+        return reliability.votes(section, self.families)
 
     def quirks(self) -> Section:
         """What each of the released code's quirks does, if A1_quirks has measured it."""
@@ -249,7 +101,7 @@ class StudyReport:
 
     def networks(self) -> Section:
         """The trained networks: epochs, times, machine and versions."""
-        return provenance.networks(self.page.section("The networks"), self.runs)
+        return provenance.networks(self.page.section("The networks"), self.experiments.runs)
 
     def write(self) -> Path:
         """Writes the page and, beside it, its first figure as overview.png."""
@@ -258,44 +110,3 @@ class StudyReport:
             save = partial(self.overview.savefig, dpi=130, bbox_inches="tight")
             paths.write_whole(path, save)
         return self.page.write()
-
-    def _backbone(self, train: str, variant: str) -> str:
-        """The backbone of one family of networks, as its runs recorded it.
-
-        A variant without networks of its own votes with the plain ones.
-        """
-        own = [run for run in self.runs if run.variant == variant]
-        of = own or [run for run in self.runs if run.variant == PLAIN]
-        configs = [runs.read_config(run.folder) for run in of]
-        names = {config["model"]["name"] for config in configs if config["train"] == train}
-        return ", ".join(sorted(names)) or "unknown"
-
-    @property
-    def _kind(self) -> str:
-        return "Simulated:" if self.study.simulated else ""
-
-    @property
-    def _source(self) -> str:
-        ours = "simulated images" if self.study.simulated else self.study.title
-        return f"Paper: FFHQ and StyleGAN2, 256 px. Here: {ours}, {self.study.data.image_size} px."
-
-    @staticmethod
-    def _families(rows: pd.DataFrame) -> Iterator[tuple]:
-        yield from rows.groupby(["train", "variant"], sort=True)
-
-    def _finished(self) -> list[Run]:
-        """The study's finished runs that have tables, in a fixed order."""
-        keys = ["train", "variant", "patch_size", "seed"]
-        found = (
-            self.tables[keys]
-            .drop_duplicates()
-            .sort_values(keys, ascending=[True, True, False, True])
-        )
-        made = []
-        for train, variant, size, seed in found.itertuples(index=False):
-            dataset, _, gan = train.partition("-")
-            study = self.study.model_copy(update={"variant": variant, "networks": variant})
-            run = Run(study=study, dataset=dataset, gan=gan, patch_size=size, seed=int(seed))
-            if (run.folder / "config.json").is_file():
-                made.append(run)
-        return made

@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from lib.study import Model, Quirks
+from lib.settings import Model, Quirks
 
 REAL, FAKE = 0, 1
 _declared: list[torch.library.Library] = []  # kept, or the schemas would be withdrawn

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lib import voting
-from lib.study import Quirks
+from lib.settings import Quirks
 from lib.voting import ConfidentVote
 
 

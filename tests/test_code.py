@@ -16,7 +16,7 @@ TORCH_FREE = (
 )
 # The stations, pixels to report: each may import its own and those before it, never a later one.
 STATIONS = (
-    {"paths", "study", "params", "code", "progress"},
+    {"paths", "settings", "study", "params", "code", "progress"},
     {"data"},
     {"patches"},
     {"models", "runs", "scoring", "checkpoints", "training"},
@@ -24,7 +24,17 @@ STATIONS = (
     {"metrics", "curves"},
     {"evidence", "dependence", "paired"},
     {"published", "epoch_logs", "tables", "claims", "judging", "ablation"},
-    {"plots", "report", "provenance", "record", "assembly", "findings", "reliability", "wording"},
+    {
+        "plots",
+        "report",
+        "provenance",
+        "record",
+        "assembly",
+        "experiments",
+        "findings",
+        "reliability",
+        "wording",
+    },
 )
 
 
@@ -98,7 +108,7 @@ def test_the_modules_of_a_notebook_are_its_imports_and_theirs(folder):
     assert names("07_test") == {"voting", "metrics"}
     notebook(folder, first="def later():\n    from lib.data.sources import FileSource\n")
     found = names("07_test")
-    assert {"metrics", "data.sources", "data.pictures", "paths", "study", "data.demo"} <= found
+    assert {"metrics", "data.sources", "data.pictures", "paths", "settings", "data.demo"} <= found
     assert "voting" not in found
     notebook(folder, first="import numpy\n", last="from os import path")
     assert names("07_test") == set()

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from lib import models
-from lib.study import Model, Quirks
+from lib.settings import Model, Quirks
 
 SMALL = Model(name="test_resnet")
 SEPARABLE = Model(name="test_efficientnet")

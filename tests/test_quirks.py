@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pydantic import ValidationError
 
 from lib import quirks, voting
-from lib.study import Quirks
+from lib.settings import Quirks
 
 REAL, FAKE = 0, 1
 OFF = Quirks()

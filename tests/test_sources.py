@@ -12,7 +12,7 @@ from PIL import Image
 
 from lib.data.pictures import Unusable
 from lib.data.sources import FileSource, SimulatedSource, SourceError, open_source
-from lib.study import Data, Files, PerClass, Simulated
+from lib.settings import Data, Files, PerClass, Simulated
 
 DATA = Data(seed=3, image_size=64, per_class=PerClass(train=1, validation=1, test=1))
 NOISE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)

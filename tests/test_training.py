@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from lib import checkpoints, models, patches, paths, runs, training
 from lib.data import packing
 from lib.scoring import ScoringSet, score, scoring_sets
-from lib.study import Model, Quirks, Run, Study
+from lib.settings import Model, Quirks
+from lib.study import Run, Study
 
 CELLS = ("leaves-gan_a", "stones-gan_a")
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from lib import paths
 from lib.data.pictures import SUFFIXES, Picture, Unusable, prepare
-from lib.study import Data, Files, Simulated
+from lib.settings import Data, Files, Simulated
 
 SIMULATED_PICTURES = 100_000
 DAMAGED = (
