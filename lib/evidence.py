@@ -115,7 +115,7 @@ class Evidence:
     def _of_seed(self, question: Question, seed: int) -> np.ndarray:
         labels, judged = self.judged(question, seed)
         bootstrap = self.study.bootstrap
-        resampled = metrics.resample(labels, bootstrap.resamples, bootstrap.seed)
+        resampled = _resampled(labels.tobytes(), bootstrap.resamples, bootstrap.seed)
         # of one epoch unless the statistic is top1, which picks its epoch in each resample
         return metrics.draws(judged.right, judged.counted, resampled).max(axis=-1)
 
@@ -151,6 +151,12 @@ class Evidence:
         observed = zip(*(self.draws(question)[:, 0] for question in questions), strict=True)
         seeds = tuple(float(quantity(*accuracies)) for accuracies in observed)
         return Comparison(name, quantity(*map(self.pooled, questions)), seeds)
+
+
+@lru_cache(maxsize=8)
+def _resampled(labels: bytes, resamples: int, seed: int) -> np.ndarray:
+    """`lib.metrics.resample`, drawn once for all questions about the same images."""
+    return metrics.resample(np.frombuffer(labels, np.uint8), resamples, seed)
 
 
 def _is_finished(run: Run) -> bool:

@@ -232,3 +232,31 @@ def test_the_packed_images_are_counted(study, work):
     splits = packing.ensure(study, CELL).manifest["split"].value_counts()
     for count in splits:
         assert f"<td>{count}</td>" in shown
+
+
+def test_the_verdicts_stand_beside_the_page(study, work):
+    report = StudyReport(study)
+    shown = report.claims()._repr_html_()
+    found = pd.read_csv(paths.report("tiny").with_name("claims.csv"))
+    assert set(found["claim"]) == {"C1", "C2", "C3", "C4", "C5", "C6"}
+    assert set(found["verdict"]) <= {"supported", "contradicted", "undecided", "not tested"}
+    for word in set(found["verdict"]):
+        assert word in shown
+    assert "in simulation" not in shown
+
+
+def test_without_an_ablation_a_report_says_how_to_have_one(study, work):
+    assert "make study STUDY=quirks" in StudyReport(study).quirks()._repr_html_()
+
+
+def test_every_report_holds_the_published_record(study, work):
+    shown = StudyReport(study).record()._repr_html_()
+    assert "99.78" in shown and "99.4768" in shown
+
+
+def test_switched_quirks_are_said_at_the_top(make_study, work):
+    def page(**switched):
+        return Report(make_study(quirks=switched), "lead").write().read_text("utf-8")
+
+    assert "switched on: strips, last_patch_only." in page(strips=True, last_patch_only=True)
+    assert "switched on" not in page()
