@@ -197,7 +197,9 @@ class Experiments:
 
     @staticmethod
     def _families(rows: pd.DataFrame) -> Iterator[tuple]:
-        yield from rows.groupby(["train", "variant"], sort=True)
+        """The rows of each training cell and variant, the plain protocol first."""
+        found = rows.groupby(["train", "variant"], sort=True)
+        yield from sorted(found, key=lambda family: (family[0][0], family[0][1] != PLAIN))
 
     @cached_property
     def runs(self) -> list[Run]:

@@ -187,4 +187,5 @@ def side_by_side(
     ]
     lines = [name for name in index if name != "seed" or shown["seed"].nunique() > 1]
     wide = shown.pivot(index=lines, columns=across, values="text")
-    return wide[[name for name in wanted if name in wide.columns]].sort_index(ascending=False)
+    upwards = [name == "seed" for name in lines]
+    return wide[[name for name in wanted if name in wide.columns]].sort_index(ascending=upwards)
