@@ -40,7 +40,7 @@ def choices(run: Run) -> dict[str, float]:
         The accuracy of the vote over the grid (or of the whole image) on the test images, in
         [0, 1]: at the validated epoch, with the rule's own threshold (`own`) and the one that is
         best on validation (`validation`); at the epoch that is best on the test images with the
-        rule's threshold (`top1`), and with the best threshold there too (`best`).
+        rule's threshold (`top1`), and at the best pair of epoch and threshold there (`best`).
     """
     rule, epoch = _rule(run), runs.validated(run)
     test, held_out = (
@@ -56,9 +56,11 @@ def choices(run: Run) -> dict[str, float]:
         return float(((scores[row] >= threshold) == fake).mean())
 
     own = [accuracy(row, default) for row in range(len(scores))]
-    top1 = int(np.argmax(own))
-    best = accuracy(top1, curves.best_threshold(scores[top1], test.labels, default))
-    found = {"own": own[at], "validation": accuracy(at, threshold), "top1": own[top1]}
+    best = max(
+        accuracy(row, curves.best_threshold(scores[row], test.labels, default))
+        for row in range(len(scores))
+    )
+    found = {"own": own[at], "validation": accuracy(at, threshold), "top1": max(own)}
     return {**found, "best": best, "threshold": threshold}
 
 
@@ -77,7 +79,7 @@ def selection(section: Section, families: list[Evidence]) -> Section:
             "validated epoch": percent(found["own"]),
             "… threshold chosen on validation": percent(found["validation"]),
             "best epoch on the test images": percent(found["top1"]),
-            "… and best threshold on them": percent(found["best"]),
+            "best epoch and threshold on them": percent(found["best"]),
             "gap, points": f"{100 * (found['best'] - found['validation']):.1f}",
         }
     if rows:
