@@ -86,7 +86,7 @@ def verdicts(section: Section, families: list[Evidence]) -> Section:
                 "turns on": table["turns_on"].fillna(""),
             }
         )
-        section.table(shown.set_index(["claim", "the paper says"]))
+        section.table(shown.set_index(["claim", "the paper says"]), wrap=True)
     section.heading("By which rules")
     section.items([f"{part.claim}: {part.says}: {part.rule}." for part in claims.PARTS])
     return section

@@ -64,13 +64,14 @@ class Section:
         """Adds a heading within the section."""
         self.parts.append(Markup("<h3>{}</h3>").format(text))
 
-    def table(self, table: pd.DataFrame, caption: str = "") -> None:
-        """Adds a table, its short names spelt out."""
+    def table(self, table: pd.DataFrame, caption: str = "", *, wrap: bool = False) -> None:
+        """Adds a table, its short names spelt out; with `wrap`, lines' long titles are broken."""
         spelt = table.rename(index=NAMES, columns=NAMES)
         spelt.index.names = [NAMES.get(name, name) for name in spelt.index.names]
         spelt.columns.names = [None] * spelt.columns.nlevels
         html = Markup(spelt.to_html(border=0, na_rep="—", float_format="{:.4g}".format))
-        self.parts.append(Markup('<div class="scroll">{}</div>').format(html))
+        kind = "scroll wrap" if wrap else "scroll"
+        self.parts.append(Markup('<div class="{}">{}</div>').format(kind, html))
         if caption:
             self.parts.append(Markup('<p class="note">{}</p>').format(caption))
 
