@@ -123,9 +123,14 @@ VOTES = SHOWS - {"01_patch_accuracy", "quirks"}
         ("lib/plots.py", '"0.55"', '"0.56"', SHOWS),
         ("lib/assembly.py", "At a glance", "At one glance", {"report"}),
         ("params/smoke.yaml", "resamples: 200", "resamples: 100", SHOWS),
-        ("params/smoke.yaml", "last_patch_only: true", "last_patch_only: false", {"quirks"}),
+        ("params/smoke.yaml", "reading: range", "reading: probability", {"quirks"}),
         ("params/smoke.yaml", "title: Smoke", "title: Smokey", {"report"}),
-        ("notebooks/04_confident_vote.ipynb", '"share\\"', '"share \\"', {"04_confident_vote"}),
+        (
+            "notebooks/04_confident_vote.ipynb",
+            "Vote of the",
+            "A vote of the",
+            {"04_confident_vote"},
+        ),
     ],
 )
 def test_what_is_touched_is_run_again_and_no_network_is_trained(checkout, file, old, new, expected):
