@@ -60,8 +60,13 @@ class Data(Strict):
 
     seed: Natural = 0
     image_size: int = Field(ge=16, strict=True)
-    crop: Literal["centre"] = "centre"
+    crop: Literal["centre", "dlib"] = "centre"
+    """The centre square, or the face that dlib's frontal detector finds."""
+    face_margin: float = Field(0.0, ge=0, le=2)
+    """With `crop: dlib`, what is added on each side of the face's box, as a share of its side."""
     resample: Literal["lanczos", "bicubic", "bilinear", "area"] = "lanczos"
+    jpeg_quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
+    """If given, every image is compressed as JPEG, 4:2:0, once: last, at `image_size`."""
     per_class: PerClass
     max_skipped: float = Field(0.01, ge=0, le=1)
 

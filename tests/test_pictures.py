@@ -10,7 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from PIL import Image
 
-from lib.data.pictures import FILTERS, Unusable, prepare
+from lib.data import pictures
+from lib.data.pictures import FILTERS, Picture, Unusable
+from lib.settings import Data
 
 NOISE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
@@ -20,6 +22,13 @@ def encode(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> byt
     memory = io.BytesIO()
     image.save(memory, kind, **options)
     return memory.getvalue()
+
+
+def prepare(content: bytes | np.ndarray, size: int, resample: str, **changes) -> Picture:
+    """A picture as a study of such images would have it."""
+    per_class = {"train": 1, "validation": 1, "test": 1}
+    data = Data(image_size=16, per_class=per_class, resample=resample, **changes)
+    return pictures.prepare(content, data.model_copy(update={"image_size": size}))
 
 
 def pixels(content: bytes, size: int = 16, resample: str = "lanczos") -> np.ndarray:
@@ -45,14 +54,14 @@ def smooth(width: int = 16, height: int = 16) -> np.ndarray:
 )
 def test_a_picture_of_the_right_size_keeps_its_pixels(kind, options, error):
     found = prepare(encode(smooth(), kind, **options), 16, "lanczos")
-    assert (found.width, found.height, found.format) == (16, 16, kind)
+    assert (found.facts["width"], found.facts["height"], found.facts["format"]) == (16, 16, kind)
     assert found.pixels.shape == (16, 16, 3)
     assert found.pixels.dtype == np.uint8
     assert np.abs(found.pixels.astype(int) - smooth()).max() <= error
 
 
 def test_the_format_is_that_of_the_content():
-    assert prepare(encode(NOISE, "BMP"), 16, "area").format == "BMP"
+    assert prepare(encode(NOISE, "BMP"), 16, "area").facts["format"] == "BMP"
 
 
 def test_greyscale_becomes_rgb():
@@ -143,7 +152,7 @@ def test_the_exif_orientation_is_applied(kind, orientation, row_0, column_0):
         kind
     ]
     found = prepare(encode(stored, kind, exif=exif, **options), 20, "lanczos")
-    assert (found.height, found.width) == stored.shape[:2]
+    assert (found.facts["height"], found.facts["width"]) == stored.shape[:2]
     difference = np.abs(found.pixels.astype(int) - upright[:, 10:30])
     assert difference.max() <= (6 if kind == "JPEG" else 0)
 
@@ -203,7 +212,7 @@ def test_the_centre_square_of_a_wide_or_high_picture_is_kept():
 def test_every_size_and_filter_gives_the_asked_size(resample, width, height):
     flat = np.full((height, width, 3), (10, 200, 90), np.uint8)
     found = prepare(encode(flat), 16, resample)
-    assert (found.width, found.height) == (width, height)
+    assert (found.facts["width"], found.facts["height"]) == (width, height)
     np.testing.assert_array_equal(found.pixels, np.full((16, 16, 3), (10, 200, 90)))
 
 

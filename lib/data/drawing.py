@@ -1,192 +1,256 @@
-"""Draws pictures of one class at a time into a packed array that is not yet whole.
+"""Draws a cell's pictures, split by split: which name becomes which row, and why a name does not.
 
-The array lies in a folder of its own with a journal: a line per drawn name, in drawing order,
-that says which row it became or why it was skipped. A restart goes on after the last line.
+A class's names are put in an order that the data seed fixes, and each split takes the next ones,
+the test split first. A picture is passed over if its identity, or a near duplicate of it, stands
+in another split already.
 """
 
 import hashlib
-import json
-import shutil
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from lib import paths
-from lib.data.pictures import Unusable
+from lib.data import near
+from lib.data.draft import Draft, Entry, PackingError
 from lib.data.sources import PictureSource, SourceError
+from lib.data.workers import Outcome, Workers
 from lib.progress import bar
 
+CLASSES = ("real", "fake")
+PASSED_OVER = ("no face", "near duplicate", "identity")
+"""Why a picture that can be used does not become a row; there may be any number of such."""
 
-class PackingError(ValueError):
-    """A cell cannot be packed; the message says what is wrong, the numbers, and what to do."""
+
+@dataclass(frozen=True)
+class _Class:
+    """One class's pictures in the order in which they are drawn."""
+
+    label: int
+    source: PictureSource
+    names: Sequence[str]
+    order: np.ndarray
+    """int64 (N,): indices into `names`."""
+    listing: str
+    """A hash of the names and of what seeded their order."""
+    rows: int
+    """How many rows the class has to fill, in all splits."""
 
 
-class Draft:
-    """The folder in which a cell's images are gathered until all are there."""
+class Drawing:
+    """Draws the two classes of a cell into a draft."""
 
-    def __init__(self, folder: Path, recipe: dict[str, Any], rows: int) -> None:
-        """Opens the draft of the same recipe, or begins a new one.
-
-        Args:
-            folder: where it lies, or will.
-            recipe: all that the images depend on; a draft of another recipe is discarded.
-            rows: how many images the whole cell has.
-        """
-        self.folder, self.size = folder, recipe["data"]["image_size"]
-        self.resample = recipe["data"]["resample"]
-        self.images, self.journal = folder / "images.npy", folder / "journal.jsonl"
-        stored = folder / "recipe.json"
-        if not stored.is_file() or json.loads(stored.read_text("utf-8")) != recipe:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._begin(rows)
-            paths.write_whole(stored, lambda p: p.write_text(json.dumps(recipe), "utf-8"))
-        self.entries = self._read_journal()
-
-    def _begin(self, rows: int) -> None:
-        """Writes the array's header; its rows follow as plain writes.
-
-        A write to a full disk raises an error, where a memory map would end the process.
-        """
-        self.folder.mkdir(parents=True)
-        need, free = rows * self.size**2 * 3, shutil.disk_usage(self.folder).free
-        if need > free:
-            raise PackingError(
-                f"{self.folder.parent}: packing needs {need / 1e9:.1f} GB and {free / 1e9:.1f} GB "
-                "are free; free some space, or set PATCHWISE_WORK to a folder on a larger disk"
-            )
-        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, self.size, self.size, 3)}
-        with open(self.images, "wb") as file:
-            np.lib.format.write_array_header_2_0(file, header)
-            file.truncate(file.tell() + need)
-
-    def _read_journal(self) -> list[dict[str, Any]]:
-        """The entries so far; a line that a kill cut short is dropped, its picture drawn again."""
-        found = self.journal.read_text("utf-8") if self.journal.exists() else ""
-        whole = [line for line in found.splitlines(keepends=True) if line.endswith("\n")]
-        paths.write_whole(self.journal, lambda p: p.write_text("".join(whole), "utf-8"))
-        return [json.loads(line) for line in whole]
-
-    def of(self, label: int) -> list[dict[str, Any]]:
-        """One class's entries, in drawing order."""
-        return [entry for entry in self.entries if entry["label"] == label]
-
-    def draw(
-        self, source: PictureSource, label: int, key: str, rows: list[int], max_skipped: float
-    ) -> None:
-        """Draws one class, in an order that `key` alone fixes, until every row has its picture.
+    def __init__(self, draft: Draft, workers: Workers, keys: list[str], rows: list[int]) -> None:
+        """Lists both sources.
 
         Args:
-            source: the class's pictures.
-            label: real = 0, fake = 1.
-            key: seeds the order.
-            rows: the rows to fill, in this order.
-            max_skipped: the share of the drawn pictures that may be unusable.
+            draft: what was drawn so far.
+            workers: reads the pictures.
+            keys: by label, what alone fixes the order of a class's names.
+            rows: by label, how many rows the class has in all splits.
 
         Raises:
-            SourceError: if the source has no picture.
-            PackingError: if too few are usable, or too many are not, or a picture stands in both
-                classes. What the other class has drawn is kept.
+            SourceError: if a source has no picture.
         """
-        names = source.names()
-        if not names:
-            raise SourceError(f"{source.title}: no PNG, JPEG or WebP picture in it")
-        listing = hashlib.sha256("\n".join([key, *names]).encode()).hexdigest()
-        self._forget_outdated(label, listing, len(rows), len(names), max_skipped)
-        order = _order(key, len(names))[len(self.of(label)) :]
-        filled = self._filled(label)
-        seen = {entry["sha256"]: entry for entry in self.entries if entry["row"] is not None}
-        with (
-            open(self.images, "r+b") as images,
-            open(self.journal, "a", encoding="utf-8") as journal,
-            bar(desc=source.title, total=len(rows), initial=filled, unit="image") as progress,
-        ):
-            start = _data_offset(images)
-            for index in order:
-                if filled == len(rows):
-                    break
-                entry, pixels = self._try(source, label, names[index], seen)
-                if pixels is not None:
-                    entry["row"], filled = rows[filled], filled + 1
-                    seen[entry["sha256"]] = entry
-                    images.seek(start + entry["row"] * pixels.nbytes)
-                    images.write(pixels.tobytes())
-                    images.flush()  # before the journal says that it is there
-                    progress.update()
-                self.entries.append({**entry, "listing": listing})
-                journal.write(json.dumps(self.entries[-1]) + "\n")
-                journal.flush()
-        if filled < len(rows):
-            raise PackingError(
-                f"{source.title}: {len(rows)} usable images are asked for, {filled} of its "
-                f"{len(names)} are usable{self._examples(label)}. Lower data.per_class, or add some"
+        self.draft, self.workers = draft, workers
+        self.classes = [
+            _listed(label, source, key, count)
+            for label, (source, key, count) in enumerate(
+                zip(workers.sources, keys, rows, strict=True)
             )
-        self._check_skipped(label, source, max_skipped)
+        ]
 
-    def _try(
-        self, source: PictureSource, label: int, name: str, seen: dict[str, dict[str, Any]]
-    ) -> tuple[dict[str, Any], np.ndarray | None]:
-        """One name's journal entry, and its pixels if it is usable."""
-        entry = {"label": label, "name": name, "source": source.title, "row": None, "reason": None}
-        try:
-            picture, sha256 = source.load(name, self.size, self.resample)
-        except Unusable as error:
-            return {**entry, "reason": str(error)}, None
-        twin = seen.get(sha256)
-        if twin and twin["label"] != label:
-            raise PackingError(
-                f"the same file stands in both classes: {twin['source']}: {twin['name']} and "
-                f"{source.title}: {name}. Remove it from the class that it does not belong to"
-            )
-        if twin:
-            return {**entry, "reason": f"the same file as {twin['name']}"}, None
-        about = {"width": picture.width, "height": picture.height, "format": picture.format}
-        return {**entry, "sha256": sha256, **about}, picture.pixels
-
-    def _filled(self, label: int) -> int:
-        return sum(entry["row"] is not None for entry in self.of(label))
-
-    def _forget_outdated(
-        self, label: int, listing: str, rows: int, names: int, max_skipped: float
-    ) -> None:
+    def forget_outdated(self, max_skipped: float) -> None:
         """Drops a class that was drawn from other names, or that ended with too many unusable.
 
         In both cases its pictures may have been mended since; the other class is kept.
         """
-        drawn, filled = self.of(label), self._filled(label)
-        skipped = len(drawn) - filled
-        too_few = filled < rows and len(drawn) == names and skipped
-        unusable = too_few or (filled == rows and skipped > max_skipped * len(drawn))
-        if unusable or any(entry["listing"] != listing for entry in drawn):
-            self.entries = [entry for entry in self.entries if entry["label"] != label]
-            lines = "".join(json.dumps(entry) + "\n" for entry in self.entries)
-            paths.write_whole(self.journal, lambda p: p.write_text(lines, "utf-8"))
+        for of in self.classes:
+            drawn, filled = self.draft.of(of.label), self._filled(of.label)
+            unusable = len(self._why_not(of.label, "unusable"))
+            too_few = filled < of.rows and len(drawn) == len(of.names) and unusable
+            too_many = filled == of.rows and unusable > max_skipped * len(drawn)
+            if too_few or too_many or any(entry.listing != of.listing for entry in drawn):
+                self.draft.forget(of.label)
 
-    def _check_skipped(self, label: int, source: PictureSource, allowed: float) -> None:
-        tried = len(self.of(label))
-        skipped = tried - self._filled(label)
-        if skipped > allowed * tried:
-            raise PackingError(
-                f"{source.title}: {skipped} of {tried} drawn images cannot be used, more than "
-                f"data.max_skipped = {allowed:g} of them{self._examples(label)}. Mend or remove "
-                "them, or raise data.max_skipped"
-            )
+    def fill(self, label: int, split: str, rows: list[int]) -> None:
+        """Draws one class until every row of one split has its picture.
+
+        Args:
+            label: real = 0, fake = 1.
+            split: its name.
+            rows: the split's rows, to be filled in this order.
+
+        Raises:
+            PackingError: if too few are usable, or a picture stands in both classes. What was drawn
+                is kept.
+        """
+        filled = {entry.row for entry in self.draft.used()}
+        missing = [row for row in rows if row not in filled]
+        if not missing:
+            return
+        of = self.classes[label]
+        part = _Part(self.draft, of, split, [each.source.title for each in self.classes])
+        with (
+            closing(self.workers.outcomes(label, part.candidates())) as outcomes,
+            self.draft.writing() as add,
+            bar(
+                desc=f"{of.source.title}, {split}",
+                total=len(rows),
+                initial=len(rows) - len(missing),
+                unit="image",
+            ) as progress,
+        ):
+            for name, outcome in outcomes:
+                for passed in part.passed_before(name):
+                    add(passed, {}, None)
+                entry = part.judge(name, outcome)
+                if not entry.kind:
+                    entry.row = missing.pop(0)
+                    progress.update()
+                add(entry, {**outcome.facts, "source": of.source.title}, outcome.pixels)
+                if not missing:
+                    return
+        raise PackingError(
+            f"{of.source.title}: {of.rows} usable images are asked for, {self._filled(label)} of "
+            f"its {len(of.names)} are usable{part.limited_to}{self._examples(label)}. Lower "
+            "data.per_class, or add some"
+        )
+
+    def check_skipped(self, allowed: float) -> None:
+        """Raises PackingError if more than a share `allowed` of a class's draws was unusable."""
+        for of in self.classes:
+            tried, unusable = len(self.draft.of(of.label)), self._why_not(of.label, "unusable")
+            if len(unusable) > allowed * tried:
+                raise PackingError(
+                    f"{of.source.title}: {len(unusable)} of {tried} drawn images cannot be used, "
+                    f"more than data.max_skipped = {allowed:g} of them{self._examples(of.label)}. "
+                    "Mend or remove them, or raise data.max_skipped"
+                )
+
+    def about(self, label: int) -> dict[str, Any]:
+        """What packed.json says of a class: its source, what was skipped, passed over, ignored."""
+        of = self.classes[label]
+        passed_over = {kind: self._why_not(label, kind) for kind in PASSED_OVER}
+        return {
+            "source": of.source.title,
+            "of": len(of.names),
+            "skipped": self._why_not(label, "unusable"),
+            "passed_over": {kind: found for kind, found in passed_over.items() if found},
+            "ignored": of.source.ignored(),
+        }
+
+    def _filled(self, label: int) -> int:
+        return sum(entry.row is not None for entry in self.draft.of(label))
+
+    def _why_not(self, label: int, kind: str) -> list[list[str]]:
+        """Names that did not become rows for one kind of reason, each with the reason."""
+        return [[e.name, e.reason] for e in self.draft.of(label) if e.kind == kind]
 
     def _examples(self, label: int, count: int = 3) -> str:
-        failed = [entry for entry in self.of(label) if entry["row"] is None]
-        named = "; ".join(f"{entry['name']} ({entry['reason']})" for entry in failed[:count])
+        failed = [entry for entry in self.draft.of(label) if entry.row is None]
+        named = "; ".join(f"{entry.name} ({entry.reason})" for entry in failed[:count])
         return f" (for example {named})" if failed else ""
 
 
-def _order(key: str, count: int) -> list[int]:
-    """A random order of `count` names that depends on `key` alone."""
+class _Part:
+    """One split of one class while it is drawn: what may not stand in it, and what already does."""
+
+    def __init__(self, draft: Draft, of: _Class, split: str, titles: list[str]) -> None:
+        """Gathers what the draft holds; other splits do not change while this one is drawn.
+
+        Args:
+            draft: what was drawn so far.
+            of: the class.
+            split: its name.
+            titles: by label, the sources' titles.
+        """
+        self.of, self.split, self.titles = of, split, titles
+        self.drawn = {entry.name for entry in draft.of(of.label)}
+        self.files = {entry.sha256: entry for entry in draft.used()}
+        self.elsewhere = [entry for entry in draft.used() if entry.split != split]
+        self.fingerprints = near.bits([entry.phash for entry in self.elsewhere])
+        self.identities = {
+            entry.identity: entry
+            for entry in self.elsewhere
+            if entry.label == of.label and entry.identity is not None
+        }
+        self._passed: dict[str, list[Entry]] = {}
+
+    @property
+    def limited_to(self) -> str:
+        """How the publisher's splits limit what may be drawn, for messages."""
+        published = any(self.of.source.split(name) for name in self.of.names)
+        return f" (in the {self.split} split, its publisher's {self.split} alone)" * published
+
+    def candidates(self) -> Iterator[str]:
+        """The names to read, in drawing order."""
+        source, passed = self.of.source, []
+        for index in self.of.order:
+            name = self.of.names[index]
+            if name in self.drawn or source.split(name) not in (None, self.split):
+                continue
+            there = self.identities.get(source.identity(name))
+            if there:
+                reason = f"shows {there.identity}, as {there.name} in {there.split}"
+                passed.append(self._entry(name, "identity", reason))
+            else:
+                self._passed[name], passed = passed, []
+                yield name
+
+    def passed_before(self, name: str) -> list[Entry]:
+        """The names that were passed over unread just before one that was read."""
+        return self._passed.pop(name)
+
+    def judge(self, name: str, outcome: Outcome) -> Entry:
+        """The entry of a name that was read; it has a kind and a reason if it is not taken.
+
+        Raises:
+            PackingError: if the same file stands in the other class.
+        """
+        if outcome.pixels is None:
+            return self._entry(name, outcome.kind, outcome.reason)
+        entry = self._entry(name)
+        entry.sha256, entry.phash = outcome.facts["sha256"], outcome.facts["phash"]
+        twin = self.files.get(entry.sha256)
+        close = near.close(near.bits([entry.phash])[0], self.fingerprints)
+        if twin and twin.label != entry.label:
+            raise PackingError(
+                f"the same file stands in both classes: {self._known(twin)} and "
+                f"{self._known(entry)}. Remove it from the class that it does not belong to"
+            )
+        if twin:
+            entry.kind, entry.reason = "unusable", f"the same file as {twin.name}"
+        elif len(close):
+            there = self.elsewhere[close[0]]
+            entry.kind = "near duplicate"
+            entry.reason = f"of {CLASSES[there.label]}/{there.name} in {there.split}"
+        else:
+            self.files[entry.sha256] = entry
+        return entry
+
+    def _entry(self, name: str, kind: str = "", reason: str = "") -> Entry:
+        identity = self.of.source.identity(name)
+        return Entry(
+            self.of.label, name, self.split, self.of.listing, identity, kind=kind, reason=reason
+        )
+
+    def _known(self, entry: Entry) -> str:
+        return f"{self.titles[entry.label]}: {entry.name}"
+
+
+def _listed(label: int, source: PictureSource, key: str, rows: int) -> _Class:
+    names, digest = source.names(), hashlib.sha256(key.encode())
+    if not len(names):
+        raise SourceError(f"{source.title}: no PNG, JPEG or WebP picture in it")
+    for name in names:
+        digest.update(b"\n" + name.encode("utf-8", "surrogateescape"))
+    return _Class(label, source, names, _order(key, len(names)), digest.hexdigest(), rows)
+
+
+def _order(key: str, count: int) -> np.ndarray:
+    """A random order of `count` names that depends on `key` alone: int64 (count,)."""
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "big")
-    return np.random.default_rng(seed).permutation(count).tolist()
-
-
-def _data_offset(file: BinaryIO) -> int:
-    """Where the rows of a .npy file begin, in bytes."""
-    file.seek(0)
-    np.lib.format.read_magic(file)
-    np.lib.format.read_array_header_2_0(file)
-    return file.tell()
+    return np.random.default_rng(seed).permutation(count)

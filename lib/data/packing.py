@@ -1,9 +1,7 @@
 """Draws a cell's images, brings them to one size, and packs them for memory-mapped reading.
 
-A class's names are put in an order that the data seed fixes: the first usable ones become the
-test split, the next the validation split, the next the training split. So no image stands in
-two splits, before any patch is cut, and a cell that is only tested on has the very test split
-that it would have if it were trained on.
+Images are split before any patch is cut, and the test split is drawn first: a cell that is only
+tested on has the very test split that it would have if it were trained on.
 """
 
 import hashlib
@@ -18,14 +16,26 @@ import pandas as pd
 from filelock import FileLock
 
 from lib import paths
-from lib.data.drawing import Draft
-from lib.data.sources import file_path, open_source
+from lib.data.draft import Draft
+from lib.data.drawing import CLASSES, Drawing
+from lib.data.sources import file_path
+from lib.data.workers import Workers
 from lib.study import Study
 
-CLASSES = ("real", "fake")
 SPLITS = ("test", "validation", "train")
 """In the order of the packed rows; within a split the reals come first."""
 COLUMNS = ["image_id", "label", "split", "source", "sha256", "width", "height", "format"]
+FACTS = [
+    "bytes",
+    "bits",
+    "mode",
+    "quality",
+    "tables",
+    "subsampling",
+    "progressive",
+    "side",
+    "phash",
+]
 
 
 @dataclass(frozen=True)
@@ -36,9 +46,12 @@ class Packed:
     """uint8 (N, S, S, 3) RGB, a memory map; writing to it changes no file."""
     manifest: pd.DataFrame
     """A row per image, in the same order, with `COLUMNS`."""
+    files: pd.DataFrame
+    """What the images' files were, a row per image in the same order, with `FACTS`: see
+    `pictures.Picture`; `phash` is that of `near.fingerprint`."""
     side: dict[str, Any]
-    """`recipe`; the `hashes` of the splits; per class its `source`, and the files
-    there (`of`), `skipped` and `ignored`."""
+    """`recipe`; the `hashes` of the splits; per class its `source`, and the files there (`of`),
+    `skipped`, `passed_over` and `ignored`."""
     how: str = "found"
     """`found`, `packed`, or `packed again` with the reason."""
 
@@ -84,6 +97,8 @@ def _stale(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> st
     side = folder / "packed.json"
     if not side.is_file():
         return ""
+    if not (folder / "files.parquet").is_file():
+        return " again: what its files were was not kept"
     there = json.loads(side.read_text("utf-8"))["recipe"]
     packed = tuple(there["data"]["per_class"])
     if not set(splits) <= set(packed):
@@ -108,7 +123,10 @@ def _moved(study: Study, cell: str, name: str, side: Path) -> bool:
 def _open(folder: Path, how: str) -> Packed:
     images = np.load(folder / "images.npy", mmap_mode="c")
     manifest = pd.read_parquet(folder / "manifest.parquet")
-    return Packed(images, manifest, json.loads((folder / "packed.json").read_text("utf-8")), how)
+    files = pd.read_parquet(folder / "files.parquet")
+    return Packed(
+        images, manifest, files, json.loads((folder / "packed.json").read_text("utf-8")), how
+    )
 
 
 def _pack(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> None:
@@ -116,18 +134,24 @@ def _pack(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     recipe = _recipe(study, cell, splits)
     layout = _layout(recipe["data"]["per_class"])
     draft = Draft(paths.beside(folder), recipe, len(layout))
-    classes = {}
-    for label, name in enumerate(CLASSES):
-        source = open_source(getattr(study.cells[cell], name), study.data)
-        # The photographs of a dataset are the same beside every generator.
-        key = f"{study.data.seed}/{name}/{cell if label else cell.partition('-')[0]}"
-        rows = np.flatnonzero(layout["label"] == label).tolist()
-        draft.draw(source, label, key, rows, study.data.max_skipped)
-        skipped = [[e["name"], e["reason"]] for e in draft.of(label) if e["row"] is None]
-        classes[name] = {"source": source.title, "of": len(source.names())}
-        classes[name] |= {"skipped": skipped, "ignored": source.ignored()}
-    manifest = _manifest(draft, layout)
+    # The test photographs of a dataset are the same beside every generator.
+    keys = [f"{study.data.seed}/real/{cell.partition('-')[0]}", f"{study.data.seed}/fake/{cell}"]
+    sources, rows = study.cells[cell], len(layout)
+    # Simulated pictures are made with torch, which uses all cores by itself.
+    count = 1 if sources.simulated else None
+    left = rows - len(draft.used())
+    with Workers([sources.real, sources.fake], study.data, left, count) as workers:
+        drawing = Drawing(draft, workers, keys, [rows // 2, rows // 2])
+        drawing.forget_outdated(study.data.max_skipped)
+        for split in splits:
+            for label in (0, 1):
+                of = (layout["split"] == split) & (layout["label"] == label)
+                drawing.fill(label, split, layout.index[of].tolist())
+        drawing.check_skipped(study.data.max_skipped)
+        classes = {name: drawing.about(label) for label, name in enumerate(CLASSES)}
+    manifest, files = _tables(draft, layout)
     manifest.to_parquet(draft.folder / "manifest.parquet", index=False)
+    files.to_parquet(draft.folder / "files.parquet", index=False)
     side = {"recipe": recipe, "hashes": _hashes(draft.images, manifest), **classes}
     (draft.folder / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
     if folder.exists():
@@ -148,12 +172,22 @@ def _layout(per_class: dict[str, int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["split", "label"])
 
 
-def _manifest(draft: Draft, layout: pd.DataFrame) -> pd.DataFrame:
-    entries = [entry for entry in draft.entries if entry["row"] is not None]
-    found = pd.DataFrame(entries).set_index("row").sort_index()
-    found["image_id"] = [f"{CLASSES[e.label]}/{e.name}" for e in found.itertuples()]
+def _tables(draft: Draft, layout: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The manifest, and what the files were."""
+    stored = [column for column in COLUMNS if column not in ("image_id", "split", "label")]
+    found = pd.DataFrame(draft.columns(["name", *stored, *FACTS]))
+    found = found.set_index("row").sort_index().reset_index(drop=True)
     found["split"], found["label"] = layout["split"], layout["label"].astype(np.uint8)
-    return found[COLUMNS].reset_index(drop=True)
+    names = zip(found["label"], found["name"], strict=True)
+    found["image_id"] = [f"{CLASSES[label]}/{_printable(name)}" for label, name in names]
+    found["source"] = found["source"].map(_printable)
+    found = found.astype({"bytes": "float64", "quality": "float64"})
+    return found[COLUMNS], found[FACTS]
+
+
+def _printable(name: str) -> str:
+    """A file's name as text, where it is not UTF-8 with escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _hashes(images: Path, manifest: pd.DataFrame) -> dict[str, str]:

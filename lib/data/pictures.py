@@ -1,11 +1,16 @@
-"""One picture file to one square RGB array, the same way for both classes."""
+"""One picture to one square RGB array, the same way for both classes, and what its file was."""
 
+import functools
+import hashlib
 import io
 import warnings
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
+
+from lib.data import faces
+from lib.settings import Data
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FILTERS = {
@@ -26,6 +31,7 @@ UPRIGHT = {
 """What undoes each EXIF orientation. Pillow's own exif_transpose also rewrites the EXIF block, and
 fails where that is odd."""
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
+SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
 class Unusable(ValueError):
@@ -37,45 +43,109 @@ class Picture(NamedTuple):
 
     pixels: np.ndarray
     """uint8 (S, S, 3), RGB."""
-    width: int
-    """px, as stored in the file."""
-    height: int
-    """px, as stored in the file."""
-    format: str
-    """The file's format by content: PNG, JPEG, WEBP; or `simulated`."""
+    facts: dict[str, Any]
+    """`width` and `height`, px, as stored; `format` by content: PNG, JPEG, WEBP, …; `bytes` (None
+    where pictures are not files), `bits` a channel, Pillow's `mode`; of a JPEG `quality` (the
+    libjpeg quality whose luma table it has, else None), `tables` (a hash of all), `subsampling` and
+    `progressive`; `side` of the square that was cut out, px, before it was resized."""
 
 
-def prepare(content: bytes, size: int, resample: str) -> Picture:
-    """Decodes a file, applies its EXIF orientation, crops the centre square and resizes it.
+def prepare(content: bytes | np.ndarray, data: Data, decoded: str | None = None) -> Picture:
+    """Decodes a picture, turns it upright, cuts out a square, resizes and, if asked, compresses it.
 
     Greyscale, palette and CMYK pictures become RGB, an alpha channel is dropped, 16 bits become 8.
 
     Args:
-        content: the file's bytes.
-        size: S, px.
-        resample: a key of `FILTERS`.
+        content: a file's bytes; or, of sources that hold pixels, uint8 (H, W, 3) RGB.
+        data: `image_size`, `crop`, `face_margin`, `resample` and `jpeg_quality` are used.
+        decoded: the format of sources that hold pixels.
 
     Raises:
         Unusable: if the bytes are no whole picture.
+        faces.NoFace: if `crop` is `dlib` and no face is found.
     """
+    if isinstance(content, bytes):
+        picture, facts = _decode(content)
+    else:
+        picture = Image.fromarray(content)
+        facts = {"width": picture.width, "height": picture.height, "format": decoded}
+        facts |= {"bytes": None, "bits": 8, "mode": "RGB", **_NO_JPEG}
+    box = _square(picture, data)
+    size = (data.image_size, data.image_size)
+    picture = picture.resize(size, FILTERS[data.resample], box=box)
+    if data.jpeg_quality is not None:
+        picture = compress(picture, data.jpeg_quality)
+    return Picture(np.asarray(picture), {**facts, "side": int(box[2] - box[0])})
+
+
+def compress(picture: Image.Image, quality: int) -> Image.Image:
+    """An RGB picture after JPEG compression at a libjpeg quality (1 to 100), 4:2:0."""
+    memory = io.BytesIO()
+    picture.save(memory, "JPEG", quality=quality, subsampling="4:2:0")
+    return Image.open(memory).convert("RGB")
+
+
+def _square(picture: Image.Image, data: Data) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of the square to keep, px."""
+    if data.crop == "dlib":
+        return faces.square(picture, data.face_margin)
+    side = min(picture.size)
+    left, top = (picture.width - side) / 2, (picture.height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _decode(content: bytes) -> tuple[Image.Image, dict[str, Any]]:
+    """The picture in RGB, upright, and the facts of its file."""
     if not content:
         raise Unusable("zero bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as file:
-                kind, (width, height) = file.format or "unknown", file.size
+                facts = {"width": file.width, "height": file.height}
+                facts |= {"format": file.format or "unknown", "bytes": len(content)}
+                facts |= {"bits": _bits(file), "mode": file.mode, **_jpeg(file)}
                 turn = UPRIGHT.get(_orientation(file))
                 pixels = _rgb(file)
-                upright = pixels.transpose(turn) if turn is not None else pixels
     except UnidentifiedImageError:
         raise Unusable("not a picture that Pillow reads") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise Unusable(f"suspiciously large: {error}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise Unusable(f"broken: {error}") from None
-    square = ImageOps.fit(upright, (size, size), method=FILTERS[resample], centering=(0.5, 0.5))
-    return Picture(np.asarray(square, np.uint8), width, height, kind)
+    return (pixels.transpose(turn) if turn is not None else pixels), facts
+
+
+_NO_JPEG = {"quality": None, "tables": "", "subsampling": "", "progressive": False}
+
+
+def _jpeg(file: Image.Image) -> dict[str, Any]:
+    """How a JPEG was compressed."""
+    tables = getattr(file, "quantization", None)
+    if not tables:
+        return _NO_JPEG
+    flat = tuple(tuple(tables[key]) for key in sorted(tables))
+    return {
+        "quality": _qualities().get(flat[0]),
+        "tables": hashlib.sha256(repr(flat).encode()).hexdigest()[:8],
+        "subsampling": SUBSAMPLINGS.get(JpegImagePlugin.get_sampling(file), ""),
+        "progressive": bool(file.info.get("progressive")),
+    }
+
+
+@functools.cache
+def _qualities() -> dict[tuple[int, ...], int]:
+    """The quality of each of libjpeg's luma tables; its versions round chroma tables unalike."""
+    found = {}
+    for quality in range(100, 0, -1):
+        memory = io.BytesIO()
+        Image.new("L", (8, 8)).save(memory, "JPEG", quality=quality)
+        found[tuple(Image.open(memory).quantization[0])] = quality
+    return found
+
+
+def _bits(file: Image.Image) -> int:
+    return 16 if file.mode in SIXTEEN_BIT else 1 if file.mode == "1" else 8
 
 
 def _orientation(file: Image.Image) -> int:

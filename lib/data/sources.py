@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
 from lib import paths
-from lib.data.pictures import SUFFIXES, Picture, Unusable, prepare
+from lib.data.pictures import SUFFIXES, Unusable
 from lib.settings import Data, Files, Simulated
 
 SIMULATED_PICTURES = 100_000
@@ -26,13 +26,6 @@ class SourceError(ValueError):
     """A source cannot be read at all; the message names it and says what to do."""
 
 
-class Loaded(NamedTuple):
-    """A picture, and the SHA-256 of its file (of its pixels if it has none)."""
-
-    picture: Picture
-    sha256: str
-
-
 class PictureSource(Protocol):
     """What a study needs of a source."""
 
@@ -44,9 +37,6 @@ class PictureSource(Protocol):
 
     def ignored(self) -> dict[str, int]:
         """How many files of which other suffixes lie among them."""
-
-    def load(self, name: str, size: int, resample: str) -> Loaded:
-        """Prepares one picture; raises Unusable if it cannot be used."""
 
 
 class FileSource:
@@ -87,23 +77,30 @@ class FileSource:
         """How many files there are with other suffixes."""
         return dict(Counter(_suffix(name) for name in self._files if _suffix(name) not in SUFFIXES))
 
-    def load(self, name: str, size: int, resample: str) -> Loaded:
-        """Reads and prepares one file; raises Unusable if it cannot be used."""
+    decoded = None
+
+    def split(self, name):
+        return None
+
+    def identity(self, name):
+        return None
+
+    def read(self, name):
         try:
             content = (
                 (self.path / name).read_bytes() if self.path.is_dir() else self._zip.read(name)
             )
         except DAMAGED as error:
             raise Unusable(f"cannot be read: {error}") from None
-        return Loaded(prepare(content, size, resample), hashlib.sha256(content).hexdigest())
+        return content
 
 
 class SimulatedSource:
     """Simulated photographs, or a simulated GAN's images: made by name, without any download."""
 
-    def __init__(self, content: str, generator: str | None, seed: int) -> None:
+    def __init__(self, content: str, generator: str | None, seed: int, size: int) -> None:
         """`content` and `generator` are those of `lib.data.demo`; `seed` is the study's."""
-        self.content, self.generator, self.seed = content, generator, seed
+        self.content, self.generator, self.seed, self.size = content, generator, seed, size
         self.title = f"simulated {content}" + (f" by {generator}" if generator else "")
 
     def names(self) -> list[str]:
@@ -114,24 +111,29 @@ class SimulatedSource:
         """Nothing else lies among them."""
         return {}
 
-    def load(self, name: str, size: int, resample: str) -> Loaded:
-        """Makes one picture at the study's size; nothing is resampled."""
+    decoded = "simulated"
+
+    def split(self, name):
+        return None
+
+    def identity(self, name):
+        return None
+
+    def read(self, name):
         from lib.data import demo  # imports torch, which studies of real pictures do not need here
 
-        where = {"index": int(name), "seed": self.seed, "size": size}
+        where = {"index": int(name), "seed": self.seed, "size": self.size}
         if self.generator is None:
             pixels = demo.photograph(self.content, **where)
         else:
             pixels = demo.generated(self.content, self.generator, **where)
-        return Loaded(
-            Picture(pixels, size, size, "simulated"), hashlib.sha256(pixels.tobytes()).hexdigest()
-        )
+        return pixels
 
 
 def open_source(source: Files | Simulated, data: Data) -> PictureSource:
     """The source that a study's file describes."""
     if isinstance(source, Simulated):
-        return SimulatedSource(source.content, source.generator, data.seed)
+        return SimulatedSource(source.content, source.generator, data.seed, data.image_size)
     return FileSource(file_path(source.path))
 
 
