@@ -72,7 +72,8 @@ def prepare(content: bytes | np.ndarray, data: Data, decoded: str | None = None)
         facts |= {"bytes": None, "bits": 8, "mode": "RGB", **_NO_JPEG}
     box = _square(picture, data)
     size = (data.image_size, data.image_size)
-    picture = picture.resize(size, FILTERS[data.resample], box=box)
+    if box != (0, 0, *size):
+        picture = picture.resize(size, FILTERS[data.resample], box=box)
     if data.jpeg_quality is not None:
         picture = compress(picture, data.jpeg_quality)
     return Picture(np.asarray(picture), {**facts, "side": int(box[2] - box[0])})
@@ -158,6 +159,9 @@ def _orientation(file: Image.Image) -> int:
 
 def _rgb(file: Image.Image) -> Image.Image:
     """The picture as 8-bit RGB."""
+    if file.mode == "RGB":
+        file.load()
+        return file
     if file.mode in SIXTEEN_BIT:  # Pillow's own conversion would clip instead of scaling
         high_byte = np.asarray(file).astype(np.int64) >> 8
         file = Image.fromarray(high_byte.clip(0, 255).astype(np.uint8))
