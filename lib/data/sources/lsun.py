@@ -84,7 +84,7 @@ class Keys(Sequence[str]):
         with self._database.begin() as reading:
             yield from map(_decode, reading.cursor().iternext(values=False))
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
         at = range(len(self))[index]  # counts from the end, and refuses what is beyond
