@@ -28,6 +28,8 @@ def digest(notebook: str) -> str:
 def modules(start: str) -> list[str]:
     """The files of `lib` that a notebook or a module imports, directly or through others.
 
+    A package is its `__init__.py`; that of `lib` itself, which holds the version, does not count.
+
     Args:
         start: a notebook's name such as `02_grid_vote`, or a module's such as `lib.training`.
     """
@@ -35,10 +37,11 @@ def modules(start: str) -> list[str]:
     waiting, found = named, set()
     while waiting:
         name = waiting.pop()
-        file = paths.ROOT / (name.replace(".", "/") + ".py")
-        if file.is_file() and file not in found:
-            found.add(file)
-            waiting |= _imported(file.read_text("utf-8"))
+        place = paths.ROOT / name.replace(".", "/")
+        for file in {place.with_name(f"{place.name}.py"), place / "__init__.py"} - found:
+            if file.is_file():
+                found.add(file)
+                waiting |= _imported(file.read_text("utf-8"))
     return sorted(map(str, found))
 
 
@@ -50,4 +53,4 @@ def _imported(source: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in names if name.split(".")[0] == "lib"}
+    return {name for name in names if name.startswith("lib.")}

@@ -24,6 +24,37 @@ class Files(Strict):
     path: str
 
 
+class ImageFolder(Strict):
+    """Pictures of one class in a folder or zip whose folders name class, split and category."""
+
+    kind: Literal["imagefolder"]
+    path: str
+    label: Literal["real", "fake"]
+    category: str | None = None
+    """Only what lies in folders of this name, such as `airplane`."""
+
+
+class Celeba(Strict):
+    """CelebA: the folder of the aligned pictures (or their zip), the split and the identities."""
+
+    kind: Literal["celeba"]
+    path: str
+
+
+class Lsun(Strict):
+    """LSUN: the folder of one category's LMDB database, such as `church_outdoor_train_lmdb`."""
+
+    kind: Literal["lsun"]
+    path: str
+
+
+class TFRecords(Strict):
+    """StyleGAN's TFRecords: a file, or a folder of them, of which the highest resolution counts."""
+
+    kind: Literal["tfrecords"]
+    path: str
+
+
 class Simulated(Strict):
     """Simulated pictures: photographs, or with a `generator` the images of a simulated GAN."""
 
@@ -32,7 +63,9 @@ class Simulated(Strict):
     generator: Literal["sim_stylegan2", "sim_progan"] | None = None
 
 
-Source = Annotated[Files | Simulated, Field(discriminator="kind")]
+Source = Annotated[
+    Files | ImageFolder | Celeba | Lsun | TFRecords | Simulated, Field(discriminator="kind")
+]
 
 
 class Cell(Strict):

@@ -38,22 +38,31 @@ STATIONS = (
 )
 
 
+def dotted(file: Path) -> str:
+    """A module's name with dots and without `lib.`; a package's is that of its folder."""
+    parts = file.relative_to(paths.ROOT / "lib").with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
 def names(start: str) -> set[str]:
-    """The modules of `lib` that are found from `start`, with dots and without `lib.`"""
-    files = [Path(file).relative_to(paths.ROOT / "lib") for file in code.modules(start)]
-    return {".".join(file.with_suffix("").parts) for file in files}
+    """The modules of `lib` that are found from `start`."""
+    return {dotted(Path(file)) for file in code.modules(start)}
 
 
 def station(module: str) -> int:
     """Where a module stands in the flow of data; all of `lib.data` is one station."""
-    name = "data" if module.startswith("data.") else module
+    name = module.partition(".")[0]
     (found,) = [number for number, modules in enumerate(STATIONS) if name in modules]
     return found
 
 
 def every_module() -> list[str]:
-    files = [file.relative_to(paths.ROOT / "lib") for file in (paths.ROOT / "lib").rglob("*.py")]
-    return sorted(".".join(f.with_suffix("").parts) for f in files if f.stem != "__init__")
+    return sorted(filter(None, map(dotted, (paths.ROOT / "lib").rglob("*.py"))))
+
+
+def file_of(module: str) -> Path:
+    place = paths.ROOT / "lib" / module.replace(".", "/")
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
 
 
 def notebook(folder: Path, **changes) -> None:
@@ -114,6 +123,16 @@ def test_the_modules_of_a_notebook_are_its_imports_and_theirs(folder):
     assert names("07_test") == set()
 
 
+def test_a_package_is_its_init_and_what_that_imports(folder):
+    notebook(folder, first="from lib.data.sources import open_source\n", last="1")
+    found = code.modules("07_test")
+    assert str(paths.ROOT / "lib" / "data" / "sources" / "__init__.py") in found
+    assert {"data.sources.lsun", "data.sources.trees", "data.pictures"} <= names("07_test")
+    notebook(folder, first="import lib\nfrom lib.data import scenes\n", last="1")
+    assert {"data", "data.scenes"} <= names("07_test")
+    assert str(paths.ROOT / "lib" / "__init__.py") not in code.modules("07_test")  # the version
+
+
 def test_modules_are_files_in_a_fixed_order():
     found = code.modules("02_grid_vote")
     assert found == sorted(found)
@@ -138,7 +157,7 @@ def test_imports_run_down_from_pixels_to_report(module):
 
 @pytest.mark.parametrize("name", every_module())
 def test_modules_know_nothing_of_what_runs_them(name):
-    source = (paths.ROOT / "lib" / f"{name.replace('.', '/')}.py").read_text("utf-8")
+    source = file_of(name).read_text("utf-8")
     imported = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

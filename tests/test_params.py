@@ -271,7 +271,22 @@ def test_a_run_knows_its_cells(tiny):
         ({"cells/a__b-c": TINY["cells"]["stones-gan_b"]}, ["cell 'a__b-c'", "single underscores"]),
         (
             {"cells/stones-gan_b/real/kind": "url"},
-            ["cells.stones-gan_b.real", "'files', 'simulated'"],
+            [
+                "cells.stones-gan_b.real",
+                "'files', 'imagefolder', 'celeba', 'lsun', 'tfrecords', 'simulated'",
+            ],
+        ),
+        (
+            {"cells/stones-gan_b/real": {"kind": "imagefolder", "path": "x", "label": "photo"}},
+            ["label: got 'photo'", "'real' or 'fake'"],
+        ),
+        (
+            {"cells/stones-gan_b/real": {"kind": "imagefolder", "path": "x", "lable": "real"}},
+            ["label: missing", "lable: unknown key; allowed: category, kind, label, path (did"],
+        ),
+        (
+            {"cells/stones-gan_b/real": {"kind": "lsun", "path": "x", "category": "church"}},
+            ["category: unknown key; allowed: kind, path"],
         ),
         ({"cells/leaves-gan_a/fake/content": "cats"}, ["content: got 'cats'", "'sim_faces' or"]),
         ({"seeds": [0, -1]}, ["seeds.1: got -1"]),

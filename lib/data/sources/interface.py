@@ -1,0 +1,68 @@
+"""What a study needs of a source, whatever its pictures are stored in."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lib import paths
+
+
+class SourceError(ValueError):
+    """A source cannot be read at all; the message names it and says what to do."""
+
+
+class PictureSource(ABC):
+    """One class's pictures.
+
+    A source is opened anew in every process that reads from it: opening is cheap, listing waits
+    for `names`, and a picture is read by its name without listing them where the format allows.
+    """
+
+    title: str
+    """How messages and the manifest name it."""
+    decoded: str | None = None
+    """None where pictures are files; else the `format` of those that are stored as pixels."""
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """Its pictures' names, in a fixed order."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | np.ndarray:
+        """One picture.
+
+        Returns:
+            The file's bytes; where `decoded`, its pixels: uint8 (H, W, 3), RGB.
+
+        Raises:
+            Unusable: if it cannot be read; the message says why.
+            SourceError: if nothing of the source can be read.
+        """
+
+    def split(self, name: str) -> str | None:
+        """The publisher's split of a picture: train, validation or test; None if it has none."""
+        return None
+
+    def identity(self, name: str) -> str | None:
+        """Who is shown, where the publisher tells."""
+        return None
+
+    def ignored(self) -> dict[str, int]:
+        """How many files of which other suffixes lie among the pictures."""
+        return {}
+
+
+def file_path(path: str) -> Path:
+    """Where a study's folder or file lies: below DATA, unless its path is absolute."""
+    return paths.data_root() / Path(path).expanduser()
+
+
+def check_exists(path: Path, what: str) -> None:
+    """Raises SourceError if there is nothing at `path`, where `what` was expected."""
+    if not path.exists():
+        raise SourceError(
+            f"{path}: there is no such {what}. Paths in params/ lie below DATA, now "
+            f"{paths.data_root()}: give it as `make study DATA=<folder>` or PATCHWISE_DATA"
+        )
