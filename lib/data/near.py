@@ -16,7 +16,7 @@ DISTANCE = 42
 
 Measured on 2,713 faces at 256 px (FFHQ, StyleGAN, CelebA-HQ, ProGAN), 3.7 million pairs. The
 same picture saved as JPEG of quality 50 or 30, halved, or brightened by 15 % differs in at most
-24 bits; cropped by 2 px on all sides in at most 32; moved by 2 px in at most 42 of 98 %. Of pairs
+24 bits, cropped by 2 px on all sides in at most 32; of those moved by 2 px 98 % are found. Of pairs
 of different pictures one in 300,000 differs in fewer than 60, the closest two faces in 46. Three
 pairs of generated faces lie within 42, each one face with slight changes; two more such pairs lie
 beyond, at 46 and 54.
