@@ -217,3 +217,15 @@ def warnings(study: str, cells: Iterable[str]) -> list[str]:
         if table is not None
         for row in table[table["warns"]].itertuples()
     ]
+
+
+def notice(study: str, cells: Iterable[str]) -> str:
+    """What a notebook about these cells says first: the warnings, or that there are none."""
+    lines = []
+    for cell in dict.fromkeys(cells):
+        if read(study, cell, "cues") is None:
+            lines.append(f"{cell}: not audited yet; 00_data says what separates its classes.")
+        else:
+            warned = [f"WARNING · {line}" for line in warnings(study, [cell])]
+            lines += warned or [f"{cell}: its audit warns of nothing."]
+    return "\n".join(lines)

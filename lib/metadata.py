@@ -71,7 +71,7 @@ def _texts(files: pd.DataFrame, size: int) -> dict[str, pd.Series]:
         "mode": files["mode"],
         "bits per channel": files["bits"].map("{:d}".format),
         "size, px": files["width"].astype(str) + " × " + files["height"].astype(str),
-        "resized": pd.Series(np.array(RESIZED)[1 + np.sign(sides - size)], files.index),
+        "resized": pd.Series(np.array(RESIZED)[1 + np.sign(sides - size).astype(int)], files.index),
     }
     if files["bytes"].nunique() > 1:
         found["file size, bytes"] = _quarters(files["bytes"])
@@ -139,7 +139,7 @@ def history(packed: Packed) -> list[str]:
     lines = [f"Both classes: crop {data['crop']}, resampled by {data['resample']}, {saved}."]
     sides = [packed.files["side"][(packed.manifest["label"] == n).to_numpy()] for n in (0, 1)]
     for name, side in zip(CLASSES, sides, strict=True):
-        kinds = np.array(RESIZED)[1 + np.sign(side.to_numpy() - size)]
+        kinds = np.array(RESIZED)[1 + np.sign(side.to_numpy() - size).astype(int)]
         counted = ", ".join(f"{np.count_nonzero(kinds == k):,} {k}" for k in RESIZED if k in kinds)
         lines.append(f"{name}: {counted} (median side {side.median():g} px, to {size} px).")
     real, fake = (float(side.median()) for side in sides)
