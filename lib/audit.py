@@ -13,6 +13,7 @@ import pandas as pd
 from lib import cues, curves, metadata, metrics, paths
 from lib.data import near
 from lib.data.packing import Packed
+from lib.metrics import Estimate
 from lib.settings import Bootstrap
 
 WARN_AT, WARN_ABOVE = 0.70, 0.60
@@ -45,25 +46,39 @@ def separations(packed: Packed, cell: str, bootstrap: Bootstrap) -> pd.DataFrame
     """
     rows = _spread(packed, MOST)
     labels = packed.manifest["label"].to_numpy(np.uint8)[rows]
-    scores = _file_scores(packed, rows, bootstrap.seed) | dict(cues.measure(packed.images, rows))
     resampled = metrics.resample(labels, bootstrap.resamples, bootstrap.seed)
+    found = _of_files(packed, rows, resampled, bootstrap.seed)
+    for cue, scores in cues.measure(packed.images, rows).items():
+        found[cue] = curves.roc(scores.to_numpy(), labels, resampled)[0]
     counts = {"n_real": int((labels == 0).sum()), "n_fake": int((labels == 1).sum())}
-    found = []
-    for cue, of in scores.items():
-        row = {"cell": cell, "cue": cue, **counts, "auc": np.nan, "low": np.nan, "high": np.nan}
-        if of is not None:
-            _, *numbers, _ = curves.roc(np.asarray(of), labels, resampled)[0]
-            row |= dict(zip(("auc", "low", "high"), numbers, strict=True))
-        value, low, _ = separation(cue, row["auc"], row["low"], row["high"])
-        found.append({**row, "warns": bool(value >= WARN_AT and low > WARN_ABOVE)})
-    return pd.DataFrame(found, columns=COLUMNS)
+    return pd.DataFrame(
+        [{"cell": cell, "cue": cue, **counts, **_line(cue, of)} for cue, of in found.items()],
+        columns=COLUMNS,
+    )
 
 
-def _file_scores(packed: Packed, rows: np.ndarray, seed: int) -> dict[str, np.ndarray | None]:
-    if not metadata.has_files(packed):
-        return {METADATA: None, FILE_SIZE: None}
-    files = metadata.table(packed).iloc[rows]
-    return {METADATA: metadata.predictions(files, seed), FILE_SIZE: files["bytes"].to_numpy()}
+def _of_files(
+    packed: Packed, rows: np.ndarray, resampled: np.ndarray, seed: int
+) -> dict[str, Estimate | None]:
+    """The AUCs of all metadata together and of file size, None where there are no files."""
+    files, found = metadata.table(packed).iloc[rows], {METADATA: None, FILE_SIZE: None}
+    labels = files["label"].to_numpy(np.uint8)
+    if metadata.has_files(packed):
+        found[FILE_SIZE] = curves.roc(files["bytes"].to_numpy(), labels, resampled)[0]
+        predicted = metadata.predictions(files, seed)
+        if predicted is not None:
+            found[METADATA] = metadata.auc_within_folds(*predicted, labels, resampled)
+    return found
+
+
+def _line(cue: str, estimate: Estimate | None) -> dict[str, float | bool]:
+    """A row's numbers; no estimate is no warning."""
+    if estimate is None:
+        return {"auc": np.nan, "low": np.nan, "high": np.nan, "warns": False}
+    _, auc, low, high, _ = estimate
+    value, bottom, _ = separation(cue, auc, low, high)
+    warns = bool(value >= WARN_AT and bottom > WARN_ABOVE)
+    return {"auc": auc, "low": low, "high": high, "warns": warns}
 
 
 def separation(cue: str, auc: float, low: float, high: float) -> tuple[float, float, float]:

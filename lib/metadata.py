@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from lib.data.packing import CLASSES, Packed
+from lib.metrics import Estimate, interval
 
 KINDS = ["format", "mode", "tables", "subsampling"]
 NUMBERS = ["bytes", "bits", "quality", "progressive", "width", "height"]
@@ -99,7 +100,7 @@ def side_by_side(rows: pd.DataFrame) -> pd.DataFrame:
     return (100 * wide[list(CLASSES)]).round(1).rename_axis(columns=None)
 
 
-def predictions(files: pd.DataFrame, seed: int) -> np.ndarray | None:
+def predictions(files: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
     """P(fake) of each image by its file alone, from gradient-boosted trees that never saw it.
 
     Stratified cross-validation of shallow trees. The side of the square that was cut is left out:
@@ -110,7 +111,8 @@ def predictions(files: pd.DataFrame, seed: int) -> np.ndarray | None:
         seed: of the folds.
 
     Returns:
-        float64 (N,), or None where a class has fewer than two images.
+        P(fake) float64 (N,) and the fold int64 (N,) of each image; None where a class has fewer
+        than two images.
     """
     folds = min(FOLDS, *files["label"].value_counts().reindex([0, 1], fill_value=0))
     if folds < 2:
@@ -125,10 +127,41 @@ def predictions(files: pd.DataFrame, seed: int) -> np.ndarray | None:
     # A tree can part what is missing from what is there by any number that does not occur; the
     # trees' own treatment of missing numbers fails where a column has no other.
     known = files[KINDS + NUMBERS].astype(dict.fromkeys(NUMBERS, float)).fillna(-1)
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return cross_val_predict(
-        make_pipeline(encode, trees), known, files["label"], cv=split, method="predict_proba"
-    )[:, 1]
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    splits = list(splitter.split(known, files["label"]))
+    found = cross_val_predict(
+        make_pipeline(encode, trees), known, files["label"], cv=splits, method="predict_proba"
+    )
+    fold = np.empty(len(files), np.int64)
+    for number, (_, held_out) in enumerate(splits):
+        fold[held_out] = number
+    return found[:, 1], fold
+
+
+def auc_within_folds(
+    scores: np.ndarray, folds: np.ndarray, labels: np.ndarray, resampled: np.ndarray
+) -> Estimate:
+    """The AUC over the pairs of a real and a fake of one fold, ties counting half.
+
+    Each fold's trees differ a little, so that scores of two folds are never equal even where the
+    files are; comparing them would hide a part of what separates the classes.
+
+    Args:
+        scores: float64 (N,).
+        folds: int (N,).
+        labels: uint8 (N,), real = 0, fake = 1.
+        resampled: float32 (B, N), from `lib.metrics.resample`.
+    """
+    weights = np.vstack([np.ones(len(labels)), resampled])  # (1 + B, N)
+    higher, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+    for fold in np.unique(folds):
+        real, fake = (np.flatnonzero((folds == fold) & (labels == label)) for label in (0, 1))
+        steps = np.sign(scores[fake] - scores[real][:, None])  # (reals, fakes)
+        higher += ((weights[:, real] @ (1 + steps) / 2) * weights[:, fake]).sum(axis=1)
+        pairs += weights[:, real].sum(axis=1) * weights[:, fake].sum(axis=1)
+    with np.errstate(invalid="ignore"):  # a resample of few images may have no pair
+        areas = higher / pairs
+    return Estimate("auc", float(areas[0]), *interval(areas[1:]))
 
 
 def history(packed: Packed) -> list[str]:
