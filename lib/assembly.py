@@ -5,7 +5,18 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lib import ablation, findings, params, paths, provenance, published, record, reliability
+from lib import (
+    ablation,
+    audit,
+    audited,
+    findings,
+    params,
+    paths,
+    provenance,
+    published,
+    record,
+    reliability,
+)
 from lib.evidence import Evidence
 from lib.experiments import Experiments
 from lib.report import Report, Section
@@ -19,6 +30,7 @@ class StudyReport:
     def __init__(self, study: Study) -> None:
         """Reads the study's tables; raises RunError if there are none yet."""
         self.study, self.experiments, self.page = study, Experiments(study), Report(study, LEAD)
+        self.page.beware(audit.warnings(study.name, study.cells))
         self.overview: Figure | None = None
 
     def glance(self) -> Section:
@@ -90,6 +102,10 @@ class StudyReport:
     def record(self) -> Section:
         """The paper's own numbers and logs, recomputed and compared; nothing here is ours."""
         return record.published(self.page.section("The published record"))
+
+    def audit(self) -> Section:
+        """What besides the generator separates the classes, cell by cell."""
+        return audited.section(self.page.section("What else tells the classes apart"), self.study)
 
     def protocol(self) -> Section:
         """The study's parameters, and how it departs from the paper."""

@@ -49,6 +49,11 @@ def table(
     return results(study) / "tables" / f"exp{experiment}" / name
 
 
+def audit(study: str, cell: str) -> Path:
+    """What the audit of one cell found."""
+    return results(study) / "audit" / cell
+
+
 def report(study: str) -> Path:
     """The finished report of a study."""
     return work() / "reports" / study / "index.html"

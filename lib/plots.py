@@ -37,7 +37,7 @@ def contact_sheet(images: np.ndarray, titles: Sequence[str], columns: int = 8) -
     for axis, image, title in zip(axes, images, titles, strict=False):
         axis.imshow(image)
         axis.set_title(title, fontsize=8, color=PALETTE.get(title.split()[0], "0.2"))
-    return _done(figure)
+    return done(figure)
 
 
 def training_curve(history: pd.DataFrame) -> Figure:
@@ -54,7 +54,7 @@ def training_curve(history: pd.DataFrame) -> Figure:
     right.set(title=f"Per-patch accuracy; validated epoch {best}", ylabel="")
     for axis in (left, right):
         axis.xaxis.get_major_locator().set_params(integer=True)
-    return _done(figure)
+    return done(figure)
 
 
 def margin_distributions(margins: np.ndarray, labels: np.ndarray) -> Figure:
@@ -75,7 +75,7 @@ def margin_distributions(margins: np.ndarray, labels: np.ndarray) -> Figure:
     axis.axvline(0, color="0.2", lw=1)
     axis.set(xlabel="margin z = logit(fake) − logit(real)", ylabel="density")
     axis.legend(frameon=False)
-    return _done(figure)
+    return done(figure)
 
 
 def overlay(images: np.ndarray, probabilities: np.ndarray, titles: Sequence[str]) -> Figure:
@@ -122,7 +122,7 @@ def crops(
             colour = FAKE if margin > 0 else REAL
             axis.add_patch(Rectangle((column, row), size, size, fill=False, ec=colour, lw=1))
         axis.set_title(title, fontsize=8, color=PALETTE.get(title.split()[0], "0.2"))
-    return _done(figure)
+    return done(figure)
 
 
 def intervals(
@@ -159,7 +159,7 @@ def intervals(
     axis.set_xticks(range(len(steps)), [f"{step:g}" for step in steps])
     axis.set(xlabel=xlabel, ylabel="accuracy, %", title=title)
     axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _done(figure)
+    return done(figure)
 
 
 def panels(
@@ -213,7 +213,7 @@ def effects(rows: pd.DataFrame) -> Figure:
         axis.set_xlabel("points", fontsize=8)
     names = [f"{variant}, {size} px" for variant, size in lines]
     axes[0, 0].set_yticks(list(places.values()), names, fontsize=7.5)
-    return _done(figure)
+    return done(figure)
 
 
 def reliability(points: pd.DataFrame) -> Figure:
@@ -244,8 +244,8 @@ def _grid(count: int, columns: int, inches: float) -> tuple[Figure, np.ndarray]:
     return figure, axes.ravel()
 
 
-def _done(figure: Figure) -> Figure:
-    """Tidied and signed."""
+def done(figure: Figure) -> Figure:
+    """A figure tidied, with the theme's note in its corner, and shown once."""
     figure.tight_layout()
     return _signed(figure)
 

@@ -105,6 +105,12 @@ class Report:
             self.banners.append(f"Quirks of the released code are switched on: {on}.")
         self.sections: list[Section] = []
 
+    def beware(self, warnings: list[str]) -> None:
+        """Adds one banner with what an audit warns of, if it warns of anything."""
+        if warnings:
+            lead = "Something besides the generator tells the classes apart."
+            self.banners.append(" ".join([lead, *warnings]))
+
     def section(self, title: str) -> Section:
         """Begins a section."""
         self.sections.append(Section(title))

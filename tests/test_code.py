@@ -12,7 +12,7 @@ from lib import code, paths
 
 TORCH_FREE = (
     *("lib.params", "lib.runs", "lib.tables", "lib.voting", "lib.metrics", "lib.plots"),
-    *("lib.published", "lib.assembly", "lib.ablation", "lib.data.packing"),
+    *("lib.published", "lib.assembly", "lib.ablation", "lib.data.packing", "lib.audit"),
 )
 # The stations, pixels to report: each may import its own and those before it, never a later one.
 STATIONS = (
@@ -22,11 +22,14 @@ STATIONS = (
     {"models", "runs", "scoring", "checkpoints", "training"},
     {"voting", "quirks"},
     {"metrics", "curves"},
+    {"cues", "metadata", "audit"},
     {"evidence", "dependence", "paired"},
     {"published", "epoch_logs", "tables", "claims", "judging", "ablation"},
     {
         "plots",
+        "spectra_plots",
         "report",
+        "audited",
         "provenance",
         "record",
         "assembly",

@@ -22,6 +22,7 @@ def test_every_path_is_the_contracts(work):
         paths.table("paper", 5, "ffhq-stylegan2", "celeba-progan", "short", 256, 0)
         == top / "results/paper/tables/exp5/ffhq-stylegan2__celeba-progan__short__p256__seed0.csv"
     )
+    assert paths.audit("paper", "ffhq-progan") == top / "results/paper/audit/ffhq-progan"
     assert paths.report("paper") == top / "reports/paper/index.html"
 
 

@@ -14,11 +14,12 @@ BITS = HASH_SIDE**2
 DISTANCE = 42
 """Pictures whose hashes differ in at most this many of 256 bits are near duplicates.
 
-Measured on 2,713 faces at 256 px (FFHQ, StyleGAN, CelebA-HQ, ProGAN), 3.7 million pairs. Of the
-same picture saved as JPEG of quality 50 or 30, halved, or brightened by 15 %: at most 24 bits;
-cropped by 2 px on all sides: at most 32; shifted by 2 px: 98 % within 42. Of different pictures:
-one pair in 300,000 differs in fewer than 60 bits, the closest pair of different faces in 46. Three pairs of generated faces lie within 42, each the same face with slight changes;
-two more such pairs lie beyond, at 46 and 54.
+Measured on 2,713 faces at 256 px (FFHQ, StyleGAN, CelebA-HQ, ProGAN), 3.7 million pairs. The
+same picture saved as JPEG of quality 50 or 30, halved, or brightened by 15 % differs in at most
+24 bits, cropped by 2 px on all sides in at most 32; of those moved by 2 px 98 % are found. Of pairs
+of different pictures one in 300,000 differs in fewer than 60, the closest two faces in 46. Three
+pairs of generated faces lie within 42, each one face with slight changes; two more such pairs lie
+beyond, at 46 and 54.
 """
 _WORK_SIDE = 4 * HASH_SIDE  # px; phash scales to this anyway, far more slowly than `reduce`
 _BLOCK = 512
