@@ -5,7 +5,17 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lib import ablation, findings, params, paths, provenance, published, record, reliability
+from lib import (
+    ablation,
+    findings,
+    params,
+    paths,
+    provenance,
+    published,
+    record,
+    reliability,
+    robustness,
+)
 from lib.evidence import Evidence
 from lib.experiments import Experiments
 from lib.report import Report, Section
@@ -37,9 +47,10 @@ class StudyReport:
         return self.experiments.overlays(self.page.section("Where patches are judged fake"), count)
 
     def generalization(self) -> Section:
-        """Experiment 5: whole image and patches, cell by cell."""
+        """Experiment 5: whole image and patches, cell by cell; and on altered test images."""
         section = self.page.section("Experiment 5: other content, another generator")
-        return self.experiments.generalization(section)
+        self.experiments.generalization(section)
+        return robustness.altered(section, self.families, self.experiments.tables)
 
     @cached_property
     def families(self) -> list[Evidence]:

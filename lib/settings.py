@@ -98,7 +98,7 @@ class Altered(Strict):
     @property
     def sources(self) -> list[str]:
         """A line that says which pictures these are."""
-        return [f"test images of {self.test_images_of}: {self.title}"]
+        return [f"the test images of {self.test_images_of}, {self.title}"]
 
 
 def _which_cell(given: Any) -> str:

@@ -73,9 +73,8 @@ class Study(Strict):
             raise ValueError(f"variants: {PLAIN!r} is the study's own protocol; name it otherwise")
         for size in self.patch_sizes:
             check_patch_size(size, self.data.image_size)
-        for name, cell in self.cells.items():
-            if isinstance(cell, Altered):
-                check_altered(self, name, cell)
+        for name, altered in self.altered().items():
+            check_altered(self, name, altered)
         for cell in self.train_on:
             if cell not in self.cells:
                 raise ValueError(f"train_on: no cell {cell!r}; the cells are {sorted(self.cells)}")
@@ -91,10 +90,10 @@ class Study(Strict):
         """The cells beside a training cell that hold pictures of their own."""
         return [cell for cell in self.cells if cell != train and self.base(cell) == cell]
 
-    def altered(self, train: str | None = None) -> list[str]:
+    def altered(self, train: str | None = None) -> dict[str, Altered]:
         """The cells of altered test images: those of a training cell, or all."""
-        names = [cell for cell in self.cells if self.base(cell) != cell]
-        return [cell for cell in names if train in (None, self.base(cell))]
+        found = {name: cell for name, cell in self.cells.items() if isinstance(cell, Altered)}
+        return {name: cell for name, cell in found.items() if train in (None, cell.test_images_of)}
 
     def role(self, cell: str, train: str) -> str:
         """What a test cell is beside the training cell."""

@@ -33,6 +33,7 @@ STATIONS = (
         "experiments",
         "findings",
         "reliability",
+        "robustness",
         "wording",
     },
 )
