@@ -109,7 +109,7 @@ def run(
     given = {"dataset": dataset, "gan": gan, "patch_size": patch_size, "seed": seed}
     tested = {"test_dataset": test_dataset, "test_gan": test_gan}
     loaded = {"study": load(study, variant, overrides), "overrides": overrides or {}}
-    return _validated(Run, {**loaded, **given, **tested}, "notebook parameters")
+    return _validated(Run, {**loaded, **given, **tested}, "parameters of the run")
 
 
 def cell(study: str, dataset: str, gan: str) -> tuple[Study, str]:
