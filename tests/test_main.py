@@ -59,10 +59,8 @@ def test_a_cell_is_packed_once(tiny, capsys):
 def test_an_altered_cell_is_packed_with_the_cell_that_it_alters(tiny, capsys):
     blurred = [*CELL[:3], "leaves_blur", *CELL[4:]]
     status, said, _ = run(capsys, "pack", *blurred)
-    assert (status, said) == (
-        0,
-        "packed: 8 images of 32 px in data/packed/tiny/leaves_blur-gan_a\n",
-    )
+    assert status == 0
+    assert said == "packed: 8 images of 32 px in data/packed/tiny/leaves_blur-gan_a\n"
     assert (paths.packed("tiny", "leaves-gan_a") / "packed.json").is_file()
 
 
@@ -152,18 +150,8 @@ def test_what_is_missing_or_unknown_shows_the_usage(arguments, capsys):
 
 def test_it_is_a_command_of_its_own_and_packing_needs_no_torch(work):
     """As the batch runs it: the status tells, the message goes to standard error."""
-    command = [
-        sys.executable,
-        "-X",
-        "importtime",
-        "-m",
-        "lib",
-        "pack",
-        "--study",
-        "none",
-        *CELL[2:],
-    ]
-    done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-X", "importtime", "-m", "lib", "pack", "--study", "none"]
+    done = subprocess.run([*command, *CELL[2:]], cwd=paths.ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert "study: no study 'none'" in done.stderr and "Traceback" not in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
