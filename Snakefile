@@ -1,13 +1,18 @@
-# The study as a graph of plain papermill commands:
+# The study as a graph of plain commands:
 #   snakemake --cores all --config study=demo          (or: make study STUDY=demo)
-# One job packs each cell, one trains each network, and the experiments only vote. Variants that
-# switch quirks are compared by A1_quirks, from their margins; all others have every table.
+# One job packs each cell, one audits it, one trains each network, and the experiments only vote.
+# Variants that switch quirks are compared by A1_quirks, from their margins; all others have every
+# table.
+#
+# What is looked at, the audits, the experiments and the report, are notebooks that papermill
+# executes. Packing and training are `python -m lib pack` and `train`: nobody looks at them while
+# they run, they need no Jupyter where the GPUs are, and 01 executed to train would also vote, draw
+# and write a table that 01_patch_accuracy writes again. No network waits for an audit.
 #
 # A job is run again when what it computes changes: its notebook's code cells, the modules it
 # imports, the sections of the study's file that it depends on. Saving a notebook's outputs re-runs
 # nothing. Packing and training depend on what they compute alone, not on how it is shown: a
-# touched figure trains nothing anew, which is why 01 is executed once to train and once, on the
-# finished network, for its table.
+# touched figure trains nothing anew.
 
 import hashlib
 import json
@@ -52,7 +57,8 @@ def matched(train):
 
 
 def others(train):
-    return [cell for cell in STUDY.cells if cell != train]
+    """Experiment 5's cells: other pictures, and the training cell's own test images altered."""
+    return [*STUDY.others(train), *STUDY.altered(train)]
 
 
 ALL_TABLES = [
@@ -83,17 +89,34 @@ def voting(wildcards):
     return digest("voting", "quirks", "bootstrap", variants=[wildcards.variant])
 
 
-def flags(wildcards):
-    """The papermill parameters of one run."""
+def drawing(wildcards):
+    """A hash of all that a cell's packed images depend on."""
+    cell = wildcards.train
+    shown = {name: STUDY.cells[name].model_dump() for name in (cell, STUDY.base(cell))}
+    return hashed([STUDY.data.model_dump(), shown, cell in STUDY.train_on])
+
+
+def given(wildcards):
+    """The parameters of one run."""
     dataset, gan = wildcards.train.split("-")
-    found = f"-p study {NAME} -p dataset {dataset} -p gan {gan}"
+    found = {"study": NAME, "dataset": dataset, "gan": gan}
     if "size" in wildcards.keys():
-        found += f" -p patch_size {int(wildcards.size)} -p seed {wildcards.seed}"
-        found += f" -p variant {wildcards.variant}"
+        found |= {"patch_size": int(wildcards.size), "seed": wildcards.seed}
+        found |= {"variant": wildcards.variant}
     if wildcards.get("test", wildcards.train) != wildcards.train:
-        test_dataset, test_gan = wildcards.test.split("-")
-        found += f" -p test_dataset {test_dataset} -p test_gan {test_gan}"
+        found |= zip(("test_dataset", "test_gan"), wildcards.test.split("-"))
     return found
+
+
+def flags(wildcards):
+    """The parameters as papermill takes them."""
+    return " ".join(f"-p {key} {value}" for key, value in given(wildcards).items())
+
+
+def options(wildcards):
+    """The parameters as `python -m lib` takes them."""
+    found = given(wildcards).items()
+    return " ".join(f"--{key.replace('_', '-')} {value}" for key, value in found)
 
 
 def packed(cell):
@@ -121,6 +144,14 @@ def networks(train):
     ]
 
 
+AUDIT = str(paths.results(NAME) / "audit" / "{train}" / "cues.csv")
+
+
+def audits(*cells):
+    """The audits of some cells, whose warnings stand over every result on them."""
+    return [AUDIT.format(train=cell) for cell in cells]
+
+
 NETWORKS = sum(len(networks(train)) for train in STUDY.train_on)
 EFFECTS = str(paths.results(NAME) / "tables" / "a1" / "{train}.csv")
 
@@ -131,6 +162,8 @@ EXECUTE = (
     "--no-progress-bar {input.notebook} {log} {params.flags} "
     "2>&1 | {{ grep -v IPKernelApp || true; }}"
 )
+# Snakemake's shell has pipefail: the exit status is that of the command, not of tee.
+COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} 2>&1 | tee {log}"
 
 
 wildcard_constraints:
@@ -148,6 +181,7 @@ rule report:
         template=str(paths.ROOT / "lib" / "report.html.j2"),
         tables=ALL_TABLES,
         effects=expand(EFFECTS, train=STUDY.train_on) if QUIRKY else [],
+        audits=audits(*STUDY.cells),
     output:
         str(paths.report(NAME)),
         # Kept reports come with the checkout; this says that it was made here, from these tables.
@@ -163,44 +197,59 @@ rule report:
         EXECUTE
 
 
-# The last cells of 00 and 01 only show things: if one of them fails, what is whole is kept.
 rule pack:
     input:
-        notebook=ancient(paths.NOTEBOOKS / "00_data.ipynb"),
         modules=code.modules("lib.data.packing"),
         weights=sorted(map(str, WEIGHTS.glob("*"))) if STUDY.simulated else [],
+        # An altered cell's pictures are another cell's.
+        base=lambda wildcards: [
+            packed(cell) for cell in {STUDY.base(wildcards.train)} - {wildcards.train}
+        ],
     output:
         directory(packed("{train}")),
+    log:
+        str(LOGS / "pack__{train}.log"),
+    params:
+        options=options,
+        study=drawing,
+    shell:
+        COMMAND
+
+
+rule audit:
+    input:
+        notebook=ancient(paths.NOTEBOOKS / "00_data.ipynb"),
+        modules=code.modules("00_data"),
+        packed=packed("{train}"),
+    output:
+        AUDIT,
     log:
         str(LOGS / "00_data__{train}.ipynb"),
     params:
         flags=flags,
-        study=digest("data", "cells", "train_on"),
+        code=code.digest("00_data"),
+        study=digest("bootstrap"),
     retries: 2
     shell:
-        EXECUTE + " || test -f {output}/packed.json"
+        EXECUTE
 
 
 rule train:
     input:
-        notebook=ancient(paths.NOTEBOOKS / "01_patch_accuracy.ipynb"),
         modules=code.modules("lib.training"),
         packed=[packed(cell) for cell in STUDY.cells],
     output:
         directory(RUN_FOLDER),
     log:
-        str(LOGS / "01_training__{train}__{variant}__p{size}__seed{seed}.ipynb"),
+        str(LOGS / "train__{train}__{variant}__p{size}__seed{seed}.log"),
     params:
-        flags=flags,
-        table=table(1).replace("{test}", "{train}"),
+        options=options,
         study=protocol,
     threads: max(1, workflow.cores // NETWORKS)
     resources:
         gpu=GPU,
-    retries: 2
     shell:
-        # Its table is for 01_patch_accuracy to write.
-        "( " + EXECUTE + " || test -f {output}/config.json ) && rm -f {params.table}"
+        COMMAND
 
 
 EXPERIMENTS = {
@@ -218,6 +267,7 @@ for number, name in EXPERIMENTS.items():
             notebook=ancient(paths.NOTEBOOKS / f"{name}.ipynb"),
             modules=code.modules(name),
             run=run_folder,
+            audit=AUDIT,
         output:
             table(number).replace("{test}", "{train}"),
         log:
@@ -239,6 +289,7 @@ rule generalize:
         whole=lambda wildcards: (
             run_folder(wildcards, SIZE) if SIZE in VARIANTS[wildcards.variant].patch_sizes else []
         ),
+        audits=lambda wildcards: audits(wildcards.train, wildcards.test),
     output:
         table(5),
     log:
@@ -257,6 +308,7 @@ rule quirks:
         notebook=ancient(paths.NOTEBOOKS / "A1_quirks.ipynb"),
         modules=code.modules("A1_quirks"),
         runs=lambda wildcards: networks(wildcards.train),
+        audits=lambda wildcards: audits(wildcards.train, *STUDY.others(wildcards.train)),
     output:
         EFFECTS,
     log:

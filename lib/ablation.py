@@ -94,8 +94,7 @@ def questions(of: Evidence) -> list[tuple[int, Question]]:
     for size in smaller:
         found += [(2, Question(size, "grid")), (3, Question(size, "crops"))]
         found += [(4, Question(size, "confident", theta=t)) for t in of.study.voting.thetas]
-        others = [cell for cell in of.study.cells if cell != of.train]
-        found += [(5, Question(size, "grid", cell)) for cell in others]
+        found += [(5, Question(size, "grid", cell)) for cell in of.study.others(of.train)]
     return found
 
 

@@ -16,6 +16,7 @@ from lib import (
     published,
     record,
     reliability,
+    robustness,
 )
 from lib.evidence import Evidence
 from lib.experiments import Experiments
@@ -49,9 +50,10 @@ class StudyReport:
         return self.experiments.overlays(self.page.section("Where patches are judged fake"), count)
 
     def generalization(self) -> Section:
-        """Experiment 5: whole image and patches, cell by cell."""
+        """Experiment 5: whole image and patches, cell by cell; and on altered test images."""
         section = self.page.section("Experiment 5: other content, another generator")
-        return self.experiments.generalization(section)
+        self.experiments.generalization(section)
+        return robustness.altered(section, self.families, self.experiments.tables)
 
     @cached_property
     def families(self) -> list[Evidence]:

@@ -176,9 +176,7 @@ def _elsewhere(of: Evidence, *, other_gan: bool) -> list[Comparison]:
     """The grid vote against the whole image on cells of the same generator, or of others."""
     gan = of.train.partition("-")[2]
     cells = [
-        cell
-        for cell in of.study.cells
-        if cell != of.train and (cell.partition("-")[2] != gan) == other_gan
+        cell for cell in of.study.others(of.train) if (cell.partition("-")[2] != gan) == other_gan
     ]
     return [found for cell in cells for found in _beats_whole(of, cell)]
 

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lib import paths
-from lib.study import PLAIN, Run, Study
+from lib.study import PLAIN, Run, Study, no_such_cell
 
 VARIABLE_SECTIONS = ("model", "training", "voting", "quirks", "bootstrap")
 RESTRICTIONS = ("patch_sizes", "seeds")  # a variant in a file may be run at some of them only
@@ -109,7 +109,19 @@ def run(
     given = {"dataset": dataset, "gan": gan, "patch_size": patch_size, "seed": seed}
     tested = {"test_dataset": test_dataset, "test_gan": test_gan}
     loaded = {"study": load(study, variant, overrides), "overrides": overrides or {}}
-    return _validated(Run, {**loaded, **given, **tested}, "notebook parameters")
+    return _validated(Run, {**loaded, **given, **tested}, "parameters of the run")
+
+
+def cell(study: str, dataset: str, gan: str) -> tuple[Study, str]:
+    """A study and the name of one of its cells.
+
+    Raises:
+        ParameterError: naming the study or the cell, and those that there are.
+    """
+    found, name = load(study), f"{dataset}-{gan}"
+    if name not in found.cells:
+        raise ParameterError(no_such_cell(found, name))
+    return found, name
 
 
 def from_notebook(
@@ -138,10 +150,7 @@ def from_notebook(
 
 def cell_from_notebook(namespace: Mapping[str, Any]) -> tuple[Study, str]:
     """The study and the cell that `study`, `dataset` and `gan` name; see `from_notebook`."""
-    given = _given(namespace, ["study", "dataset", "gan"])
-    study = load(given["study"])
-    size = study.data.image_size
-    return study, run(given["study"], given["dataset"], given["gan"], size).train
+    return cell(**_given(namespace, ["study", "dataset", "gan"]))
 
 
 def study_from_notebook(namespace: Mapping[str, Any]) -> Study:
@@ -190,7 +199,7 @@ def _validated(model: type[BaseModel], content: Mapping[str, Any], where: str) -
 def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     """One line of a pydantic error: the key, the value got, what is allowed."""
     location = [str(part) for part in problem["loc"]]
-    key, message = ".".join(location), problem["msg"].removeprefix("Value error, ")
+    key, message = ".".join(_keys(location)), problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         allowed = _siblings(model, location)
         return f"{key}: unknown key; allowed: {', '.join(allowed)}" + _suggestion(
@@ -201,11 +210,16 @@ def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     return f"{key}: got {problem['input']!r}: {message}" if key else message
 
 
+def _keys(location: list[str]) -> list[str]:
+    """The keys of a location, without the tag that says which model of a cell was meant."""
+    return location[:2] + location[3:] if location[:1] == ["cells"] else location
+
+
 def _siblings(model: type[BaseModel], location: list[str]) -> list[str]:
     """The keys allowed beside the last one of `location`, a path of keys from `model` down."""
     models = [model]
     for part in location[:-1]:
-        kinds = [m for m in models if part in _kinds(m)]
+        kinds = [m for m in models if part in (m.__name__, *_kinds(m))]
         fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
         models = kinds or [inner for field in fields for inner in _models(field)] or models
     hidden = ("name", "variant", "networks") if models == [Study] else ()
@@ -213,13 +227,13 @@ def _siblings(model: type[BaseModel], location: list[str]) -> list[str]:
 
 
 def _kinds(model: type[BaseModel]) -> tuple[str, ...]:
-    """The values of `kind` by which a source's model is chosen."""
+    """The values of `kind` by which a source's model is chosen; a cell's has its name instead."""
     field = model.model_fields.get("kind")
     return get_args(field.annotation) if field else ()
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models inside an annotation such as `dict[str, Cell]` or `Files | Simulated`."""
+    """The models inside an annotation such as `dict[str, AnyCell]` or `Files | Simulated`."""
     if isinstance(annotation, type) and not get_args(annotation):
         return [annotation] if issubclass(annotation, BaseModel) else []
     return [inner for argument in get_args(annotation) for inner in _models(argument)]

@@ -31,14 +31,18 @@ def protocol(section: Section, study: Study) -> Section:
 def images(section: Section, study: Study) -> Section:
     """The cells, their images, and what was skipped."""
     lines = {}
-    for name, cell in study.cells.items():
+    altered = study.altered()
+    for name in (cell for cell in study.cells if cell not in altered):
         packed = packing.ensure(study, name)
         splits = packed.manifest["split"].value_counts().to_dict()
         skipped = sum(len(packed.side[c]["skipped"]) for c in packing.CLASSES)
         formats = "/".join(sorted(packed.manifest["format"].unique()))
-        lines[name] = {"simulated": "yes" if cell.simulated else "no", "format": formats}
+        lines[name] = {"simulated": "yes" if study.is_simulated(name) else "no", "format": formats}
         lines[name] |= {**{s: splits.get(s, 0) for s in packing.SPLITS}, "skipped": skipped}
     section.table(pd.DataFrame(lines).T, "Images in both classes together; skipped files.")
+    if altered:
+        section.heading("Altered test images")
+        section.items([f"{name}: {', '.join(cell.sources)}" for name, cell in altered.items()])
     return section
 
 

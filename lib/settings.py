@@ -1,8 +1,17 @@
 """The sections of a study's file in `params/`: every value is checked, unknown keys are refused."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 NAME = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 
@@ -78,6 +87,62 @@ class Cell(Strict):
     def simulated(self) -> bool:
         """Whether any of its pictures are simulated."""
         return "simulated" in (self.real.kind, self.fake.kind)
+
+    @property
+    def sources(self) -> list[str]:
+        """A line per class that says where its pictures come from."""
+        classes = {"real": self.real, "fake": self.fake}
+        return [
+            f"{name}: {' '.join(str(value) for value in source.model_dump().values() if value)}"
+            for name, source in classes.items()
+        ]
+
+
+class Altered(Strict):
+    """The test images of another cell, altered in one way: how much does a detector bear?"""
+
+    test_images_of: str
+    jpeg_quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
+    """They are compressed as JPEG of this quality, 4:2:0, and decoded again."""
+    scale: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """They are shrunk by this factor and enlarged back, both with the study's `resample`."""
+    blur: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """They are blurred by a Gaussian of this standard deviation, px."""
+
+    @model_validator(mode="after")
+    def _one_change(self) -> "Altered":
+        if len(self.change) != 1:
+            got = ", ".join(self.change) or "none"
+            raise ValueError(f"give exactly one of jpeg_quality, scale and blur; got {got}")
+        return self
+
+    @property
+    def change(self) -> dict[str, float]:
+        """The one change, by its key."""
+        return self.model_dump(exclude={"test_images_of"}, exclude_none=True)
+
+    @property
+    def title(self) -> str:
+        """The change in words."""
+        if self.jpeg_quality is not None:
+            return f"JPEG {self.jpeg_quality}"
+        return f"× {self.scale:g} and back" if self.blur is None else f"blur {self.blur:g} px"
+
+    @property
+    def sources(self) -> list[str]:
+        """A line that says which pictures these are."""
+        return [f"the test images of {self.test_images_of}, {self.title}"]
+
+
+def _which_cell(given: Any) -> str:
+    """The model of a cell: an altered one has a key of `Altered`, so that errors are about it."""
+    keys = set(given) if isinstance(given, Mapping) else set()
+    return "Altered" if isinstance(given, Altered) or keys & set(Altered.model_fields) else "Cell"
+
+
+AnyCell = Annotated[
+    Annotated[Cell, Tag("Cell")] | Annotated[Altered, Tag("Altered")], Discriminator(_which_cell)
+]
 
 
 class PerClass(Strict):

@@ -14,8 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from lib import paths
 from lib.settings import (
     NAME,
+    Altered,
+    AnyCell,
     Bootstrap,
-    Cell,
     Data,
     Model,
     Name,
@@ -37,7 +38,7 @@ class Study(Strict):
     variant: Name = PLAIN
     title: str
     data: Data
-    cells: dict[str, Cell] = Field(min_length=1)
+    cells: dict[str, AnyCell] = Field(min_length=1)
     train_on: list[str] = Field(min_length=1)
     patch_sizes: list[Positive] = Field(min_length=1)
     seeds: list[Natural] = Field([0], min_length=1)
@@ -53,7 +54,7 @@ class Study(Strict):
 
     @field_validator("cells")
     @classmethod
-    def _cell_names(cls, cells: dict[str, Cell]) -> dict[str, Cell]:
+    def _cell_names(cls, cells: dict[str, AnyCell]) -> dict[str, AnyCell]:
         for name in cells:
             dataset, dash, gan = name.partition("-")
             if not (dash and re.fullmatch(NAME, dataset) and re.fullmatch(NAME, gan)):
@@ -72,15 +73,44 @@ class Study(Strict):
             raise ValueError(f"variants: {PLAIN!r} is the study's own protocol; name it otherwise")
         for size in self.patch_sizes:
             check_patch_size(size, self.data.image_size)
+        for name, altered in self.altered().items():
+            check_altered(self, name, altered)
         for cell in self.train_on:
             if cell not in self.cells:
                 raise ValueError(f"train_on: no cell {cell!r}; the cells are {sorted(self.cells)}")
+            check_trainable(self, cell)
         return self
+
+    def base(self, cell: str) -> str:
+        """The cell that a cell's pictures were drawn for: itself, or the one that it alters."""
+        found = self.cells[cell]
+        return found.test_images_of if isinstance(found, Altered) else cell
+
+    def others(self, train: str) -> list[str]:
+        """The cells beside a training cell that hold pictures of their own."""
+        return [cell for cell in self.cells if cell != train and self.base(cell) == cell]
+
+    def altered(self, train: str | None = None) -> dict[str, Altered]:
+        """The cells of altered test images: those of a training cell, or all."""
+        found = {name: cell for name, cell in self.cells.items() if isinstance(cell, Altered)}
+        return {name: cell for name, cell in found.items() if train in (None, cell.test_images_of)}
+
+    def role(self, cell: str, train: str) -> str:
+        """What a test cell is beside the training cell."""
+        found = self.cells[cell]
+        if isinstance(found, Altered):
+            whose = "the training cell's" if self.base(cell) == train else f"{self.base(cell)}'s"
+            return f"{whose} test images, {found.title}"
+        return "matched" if cell == train else "other"
 
     @property
     def simulated(self) -> bool:
         """Whether any cell holds simulated pictures, which every result must then say."""
-        return any(cell.simulated for cell in self.cells.values())
+        return any(self.is_simulated(cell) for cell in self.cells)
+
+    def is_simulated(self, cell: str) -> bool:
+        """Whether a cell holds simulated pictures, as an altered one does where its base does."""
+        return self.cells[self.base(cell)].simulated
 
     @property
     def network_protocol(self) -> dict[str, Any]:
@@ -118,8 +148,8 @@ class Run(Strict):
         check_patch_size(self.patch_size, self.study.data.image_size)
         for cell in (self.train, self.test):
             if cell not in self.study.cells:
-                known = ", ".join(sorted(self.study.cells))
-                raise ValueError(f"study {self.study.name!r} has no cell {cell!r}; it has {known}")
+                raise ValueError(no_such_cell(self.study, cell))
+        check_trainable(self.study, self.train)
         return self
 
     @property
@@ -198,4 +228,35 @@ def check_patch_size(patch_size: int, image_size: int) -> None:
         raise ValueError(
             f"patch_size: {patch_size} does not divide the image size {image_size}; "
             f"it can be one of {divisors}"
+        )
+
+
+def no_such_cell(study: Study, cell: str) -> str:
+    """What to say of a cell that a study does not have."""
+    return f"study {study.name!r} has no cell {cell!r}; it has {', '.join(sorted(study.cells))}"
+
+
+def check_trainable(study: Study, cell: str) -> None:
+    """Raises ValueError if a cell holds altered test images, on which no network is trained."""
+    if study.base(cell) != cell:
+        raise ValueError(
+            f"cell {cell!r} holds the altered test images of {study.base(cell)!r}: it is only "
+            "tested on; train on that one, or on another"
+        )
+
+
+def check_altered(study: Study, name: str, cell: Altered) -> None:
+    """Raises ValueError unless a cell alters, visibly, the images of an unaltered cell."""
+    unaltered = sorted(set(study.cells) - set(study.altered()))
+    if cell.test_images_of not in unaltered:
+        why = "is altered itself" if cell.test_images_of in study.cells else "is no cell"
+        raise ValueError(
+            f"cell {name!r}: test_images_of: {cell.test_images_of!r} {why}; "
+            f"it can be one of {unaltered}"
+        )
+    size = study.data.image_size
+    if cell.scale is not None and not 1 <= round(size * cell.scale) < size:
+        raise ValueError(
+            f"cell {name!r}: scale: {cell.scale} of {size} px is {round(size * cell.scale)} px; "
+            f"it must come to 1 to {size - 1} px"
         )

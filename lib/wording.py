@@ -23,6 +23,11 @@ STATISTICS_NOTE = (
     "last are taken over epochs on the test images, as in the paper; “validated” is the one epoch "
     "that was chosen on a validation split."
 )
+ALTERED = (
+    "The same test images, compressed as JPEG, shrunk and enlarged back, or blurred: the network "
+    "and its validated epoch stay as they are, and every crop lies where it lay. The paper tests "
+    "nothing of the kind, so no claim is judged on these."
+)
 RATES_NOTE = "AUC, TPR (share of fakes found) and TNR (share of reals passed) are that epoch's."
 READINGS_NOTE = (
     "All readings of θ at the validated epoch, per cent: accuracy, coverage (share of the patches "

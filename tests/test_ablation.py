@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from lib import ablation, metrics, params, paths
+from lib.evidence import Evidence
 from lib.params import ParameterError
 from lib.study import Run
 
@@ -84,6 +85,13 @@ def rows(table: pd.DataFrame, **chosen) -> pd.DataFrame:
 def row(table: pd.DataFrame, **chosen) -> pd.Series:
     (found,) = rows(table, **chosen).to_dict("records")
     return pd.Series(found)
+
+
+def test_altered_images_are_no_experiment_of_the_paper(write, monkeypatch):
+    altered = {"leaves_blur-gan_a": {"test_images_of": CELL, "blur": 1}}
+    monkeypatch.setitem(TINY, "cells", {**TINY["cells"], **altered})
+    asked = ablation.questions(Evidence(write(), CELL))
+    assert {question.test for number, question in asked if number == 5} == {SISTER}
 
 
 # What it is compared with

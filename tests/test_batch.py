@@ -89,6 +89,30 @@ def test_killed_then_finished(checkout):
     assert f"exp1/{MATCHED}__p064__seed0" in tables and f"exp2/{MATCHED}__p064__seed0" not in tables
     assert sum(name.startswith("exp5/") for name in tables) == 4  # two other cells, two sizes
     assert list(checkout.glob("results/smoke/notebooks/04_confident_vote__*.ipynb"))
+    assert len(list(checkout.glob("results/smoke/audit/*/cues.csv"))) == 3
+
+
+def test_packing_and_training_leave_what_they_said(checkout):
+    logs = checkout / "results" / "smoke" / "notebooks"
+    assert {log.stem.partition("__")[0] for log in logs.glob("*.log")} == {"pack", "train"}
+    trained = list(logs.glob("train__*.log"))
+    assert len(trained) == 3
+    for log in trained:
+        assert log.read_text("utf-8").startswith("SIMULATED IMAGES · Smoke test")
+
+
+def test_what_fails_says_why_and_fails(checkout):
+    """The log is written by tee, whose exit status must not hide the command's."""
+    target = str(checkout / "data" / "packed" / "faces140k" / "ffhq_half-stylegan")
+    flags = ["--cores", "1", "--config", "study=faces140k", "--", target]
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *flags], cwd=checkout, env=environment(checkout),
+        text=True, timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode != 0 and not Path(target).exists()
+    said = checkout / "results/faces140k/notebooks/pack__ffhq-stylegan.log"
+    assert "faces140k/real" in said.read_text("utf-8") and said.read_text("utf-8") in done.stdout
+    assert "Traceback" not in said.read_text("utf-8")
 
 
 def test_only_quirks_of_pixels_train_networks_and_all_are_compared(checkout):
@@ -103,6 +127,7 @@ def test_only_quirks_of_pixels_train_networks_and_all_are_compared(checkout):
 def test_nothing_is_run_again_when_nothing_has_changed(checkout):
     assert would_run(checkout) == set()
     (checkout / "notebooks" / "02_grid_vote.ipynb").touch()
+    (checkout / "lib" / "__main__.py").touch()
     assert would_run(checkout) == set()
 
 
@@ -113,14 +138,15 @@ def edit(file: Path, old: str, new: str) -> None:
 
 
 SHOWS = {"01_patch_accuracy", "02_grid_vote", "03_random_vote", "04_confident_vote"}
-SHOWS |= {"generalize", "quirks"}
-VOTES = SHOWS - {"01_patch_accuracy", "quirks"}
+SHOWS |= {"generalize", "quirks", "audit"}
+VOTES = SHOWS - {"01_patch_accuracy", "quirks", "audit"}
 
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
         ("lib/plots.py", '"0.55"', '"0.56"', SHOWS),
+        ("notebooks/00_data.ipynb", "print(packed.how)", "print(1, packed.how)", SHOWS),
         ("lib/assembly.py", "At a glance", "At one glance", {"report"}),
         ("params/smoke.yaml", "resamples: 200", "resamples: 100", SHOWS),
         ("params/smoke.yaml", "reading: range", "reading: probability", {"quirks"}),

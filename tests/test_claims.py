@@ -7,7 +7,7 @@ from lib import claims
 from lib.claims import Judgement
 from lib.evidence import Evidence
 from lib.judging import CONTRADICTED, NOT_TESTED, SUPPORTED, UNDECIDED
-from lib.study import Run
+from lib.study import Run, Study
 
 S = 128
 TRAIN, CHURCH, OTHER = "leaves-gan_a", "stones-gan_a", "leaves-gan_b"
@@ -283,6 +283,25 @@ def test_c5_and_c6_look_at_their_own_cells(grids, lay):
     ]
     assert [c.value for c in content.comparisons] == pytest.approx([0.3, 0.3])
     assert [c.value for c in generator.comparisons] == pytest.approx([-0.2, -0.2, -0.35, -0.35])
+
+
+def test_c5_and_c6_are_not_about_altered_images(study, lay):
+    """Their margins are not even read."""
+    made = study(128, 64, cells=(TRAIN, OTHER))
+    blurred = {"test_images_of": TRAIN, "blur": 1}
+    altered = {"leaves_blur-gan_a": blurred, "leaves_blur-gan_b": {**blurred, "blur": 2}}
+    made = make_altered(made, altered)
+    for size, share in ((128, 0.5), (64, 0.9)):
+        for cell in (TRAIN, OTHER):
+            lay(made, size, share, cell=cell)
+    content, generator = claims.judge(Evidence(made, TRAIN), ["C5", "C6"])
+    assert (content.verdict, generator.verdict) == (NOT_TESTED, SUPPORTED)
+    assert names(generator) == [f"64 px − whole image on {OTHER}"]
+
+
+def make_altered(study: Study, altered: dict) -> Study:
+    cells = {**study.model_dump()["cells"], **altered}
+    return Study(**{**study.model_dump(), "cells": cells})
 
 
 def test_c5_and_c6_the_other_way_about(grids, lay):

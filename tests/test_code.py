@@ -19,7 +19,7 @@ STATIONS = (
     {"paths", "settings", "study", "params", "code", "progress"},
     {"data"},
     {"patches"},
-    {"models", "runs", "scoring", "checkpoints", "training"},
+    {"models", "runs", "scoring", "checkpoints", "training", "__main__"},
     {"voting", "quirks"},
     {"metrics", "curves"},
     {"cues", "metadata", "audit"},
@@ -36,6 +36,7 @@ STATIONS = (
         "experiments",
         "findings",
         "reliability",
+        "robustness",
         "wording",
     },
 )

@@ -1,4 +1,4 @@
-"""The face crop: the detector's box, its margin, and what happens without a face or without dlib."""
+"""The face crop: the detector's box, its margin, and what happens without a face or dlib."""
 
 import sys
 

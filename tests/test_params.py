@@ -99,6 +99,80 @@ def test_a_study_as_its_file_says(tiny):
     assert not params.load("tiny").simulated
 
 
+JPEG = {"test_images_of": "stones-gan_b", "jpeg_quality": 75}
+
+
+def test_a_cell_may_be_the_altered_test_images_of_another(tiny):
+    changes = {"jpeg_quality": 75}, {"scale": 0.5}, {"blur": 1}
+    altered = {
+        f"stones_{number}-gan_b": {"test_images_of": "stones-gan_b", **change}
+        for number, change in enumerate(changes)
+    }
+    other = {"test_images_of": "leaves-gan_a", "blur": 0.5}
+    tiny({"cells": {**TINY["cells"], **altered, "leaves_blur-gan_a": other}})
+    study = params.load("tiny")
+    assert set(study.altered()) == {*altered, "leaves_blur-gan_a"}
+    assert list(study.altered("stones-gan_b")) == list(altered)
+    assert study.others("leaves-gan_a") == ["stones-gan_b"]
+    assert [study.cells[cell].change for cell in altered] == list(changes)
+    titles = ["JPEG 75", "× 0.5 and back", "blur 1 px"]
+    assert [cell.title for cell in study.altered("stones-gan_b").values()] == titles
+    assert study.cells["leaves_blur-gan_a"].sources == [
+        "the test images of leaves-gan_a, blur 0.5 px"
+    ]
+    assert (study.base("stones_0-gan_b"), study.base("stones-gan_b")) == ("stones-gan_b",) * 2
+
+
+def test_what_a_cell_is_beside_the_training_cell(tiny):
+    tiny({"cells/stones_75-gan_b": JPEG})
+    study = params.load("tiny")
+    assert study.role("leaves-gan_a", "leaves-gan_a") == "matched"
+    assert study.role("stones-gan_b", "leaves-gan_a") == "other"
+    own = study.role("stones_75-gan_b", "stones-gan_b")
+    assert own == "the training cell's test images, JPEG 75"
+    assert study.role("stones_75-gan_b", "leaves-gan_a") == "stones-gan_b's test images, JPEG 75"
+
+
+def test_an_altered_cell_is_simulated_where_its_base_is(tiny):
+    tiny(
+        {
+            "cells/stones_75-gan_b": JPEG,
+            "cells/leaves_75-gan_a": {**JPEG, "test_images_of": "leaves-gan_a"},
+        }
+    )
+    study = params.load("tiny")
+    assert {cell: study.is_simulated(cell) for cell in study.cells} == {
+        "leaves-gan_a": True,
+        "stones-gan_b": False,
+        "stones_75-gan_b": False,
+        "leaves_75-gan_a": True,
+    }
+
+
+def test_a_cells_sources_in_words(tiny):
+    assert params.load("tiny").cells["leaves-gan_a"].sources == [
+        "real: files leaves",
+        "fake: simulated sim_faces sim_progan",
+    ]
+
+
+def test_an_altered_cell_is_tested_on_and_never_trained_on(tiny):
+    tiny({"cells/stones_75-gan_b": JPEG})
+    other = {"test_dataset": "stones_75", "test_gan": "gan_b"}
+    assert params.run(**RUN, **other).test == "stones_75-gan_b"
+    assert params.cell("tiny", "stones_75", "gan_b") == (params.load("tiny"), "stones_75-gan_b")
+    trained = {**RUN, "dataset": "stones_75", "gan": "gan_b"}
+    found = message(params.run, **trained)
+    assert "cell 'stones_75-gan_b' holds the altered test images of 'stones-gan_b'" in found
+    tiny({"cells/stones_75-gan_b": JPEG, "train_on": ["stones_75-gan_b"]})
+    assert "it is only tested on" in message(params.load, "tiny")
+
+
+def test_an_unknown_cell_is_named_with_those_that_are(tiny):
+    found = message(params.cell, "tiny", "leafs", "gan_a")
+    assert found == "study 'tiny' has no cell 'leafs-gan_a'; it has leaves-gan_a, stones-gan_b"
+
+
 def test_a_variant_changes_its_sections_and_keeps_the_rest(tiny):
     short = params.load("tiny", "short")
     assert (short.variant, short.training.epochs, short.voting.thetas) == ("short", 3, [0.5])
@@ -242,6 +316,53 @@ def test_a_run_knows_its_cells(tiny):
         ({"title": ...}, ["title: missing"]),
         ({"data/image_size": ...}, ["data.image_size: missing"]),
         ({"cells/stones-gan_b/fake": ...}, ["cells.stones-gan_b.fake: missing"]),
+        ({"cells/stones-gan_b": 3}, ["cells.stones-gan_b: got 3", "dictionary"]),
+        (
+            {"cells/stones_75-gan_b": {**JPEG, "jpeg_qualty": 3}},
+            [
+                "cells.stones_75-gan_b.jpeg_qualty: unknown key; allowed: blur, jpeg_quality, "
+                "scale, test_images_of (did you mean jpeg_quality?)"
+            ],
+        ),
+        (
+            {"cells/stones-gan_b/blur": 1},
+            ["cells.stones-gan_b.test_images_of: missing", "stones-gan_b.real: unknown key"],
+        ),
+        (
+            {"cells/stones_75-gan_b": {"test_images_of": "stones-gan_b"}},
+            ["exactly one of jpeg_quality, scale and blur; got none"],
+        ),
+        (
+            {"cells/stones_75-gan_b": {**JPEG, "blur": 1}},
+            ["cells.stones_75-gan_b: got", "exactly one of", "got jpeg_quality, blur"],
+        ),
+        (
+            {"cells/stones_75-gan_b": {**JPEG, "jpeg_quality": 101}},
+            ["cells.stones_75-gan_b.jpeg_quality: got 101", "less than or equal to 100"],
+        ),
+        (
+            {"cells/stones_75-gan_b": {"test_images_of": "stones-gan_b", "scale": 1}},
+            ["cells.stones_75-gan_b.scale: got 1", "less than 1"],
+        ),
+        (
+            {"cells/stones_75-gan_b": {"test_images_of": "stones-gan_b", "scale": 0.001}},
+            ["scale: 0.001 of 64 px is 0 px; it must come to 1 to 63 px"],
+        ),
+        (
+            {"cells/stones_75-gan_b": {"test_images_of": "stones-gan_b", "blur": 0}},
+            ["cells.stones_75-gan_b.blur: got 0", "greater than 0"],
+        ),
+        (
+            {"cells/stones_75-gan_b": {**JPEG, "test_images_of": "stone-gan_b"}},
+            ["test_images_of: 'stone-gan_b' is no cell", "['leaves-gan_a', 'stones-gan_b']"],
+        ),
+        (
+            {
+                "cells/stones_75-gan_b": JPEG,
+                "cells/stones_50-gan_b": {**JPEG, "test_images_of": "stones_75-gan_b"},
+            },
+            ["test_images_of: 'stones_75-gan_b' is altered itself; it can be one of ['leaves-g"],
+        ),
         ({"training/epochs": "many"}, ["training.epochs: got 'many'", "valid integer"]),
         ({"training/epochs": 2.5}, ["training.epochs: got 2.5", "valid integer"]),
         ({"training/epochs": 0}, ["training.epochs: got 0", "greater than or equal to 1"]),

@@ -16,10 +16,12 @@ import pandas as pd
 from filelock import FileLock
 
 from lib import paths
+from lib.data import altering
 from lib.data.draft import Draft
 from lib.data.drawing import CLASSES, Drawing
 from lib.data.sources import file_path
 from lib.data.workers import Workers
+from lib.settings import Altered
 from lib.study import Study
 
 SPLITS = ("test", "validation", "train")
@@ -63,7 +65,8 @@ class Packed:
 def ensure(study: Study, cell: str, *, train: bool = False) -> Packed:
     """Opens a packed cell, packing it first if it is missing or was made with other parameters.
 
-    A packing that was interrupted goes on where it stopped.
+    A packing that was interrupted goes on where it stopped. Of an altered cell the cell that it
+    alters is opened or packed first.
 
     Args:
         study: the study.
@@ -74,6 +77,9 @@ def ensure(study: Study, cell: str, *, train: bool = False) -> Packed:
     Raises:
         PackingError, SourceError: naming the folder, the numbers, and what to do.
     """
+    found = study.cells[cell]
+    if isinstance(found, Altered):
+        return _ensure_altered(study, cell, found)
     splits = SPLITS if train or cell in study.train_on else SPLITS[:1]
     folder = paths.packed(study.name, cell)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +89,30 @@ def ensure(study: Study, cell: str, *, train: bool = False) -> Packed:
             return _open(folder, "found")
         _pack(folder, study, cell, splits)
         return _open(folder, f"packed{why}")
+
+
+def _ensure_altered(study: Study, cell: str, how: Altered) -> Packed:
+    """Opens a cell of altered test images, made anew if these or the alteration have changed."""
+    base, folder = ensure(study, how.test_images_of), paths.packed(study.name, cell)
+    recipe, draft = altering.recipe(how, base.side), paths.beside(folder)
+    with FileLock(folder.with_name(f".{cell}.lock")):
+        why = altering.stale(folder, recipe)
+        if why is None:
+            return _open(folder, "found")
+        source = paths.packed(study.name, how.test_images_of)
+        manifest = altering.write(draft, source, how, study.data.resample)
+        side = {"recipe": recipe, "hashes": _hashes(draft / "images.npy", manifest)}
+        side |= {name: base.side[name] for name in CLASSES}
+        _finish(draft, folder, side)
+        return _open(folder, f"packed{why}")
+
+
+def _finish(draft: Path, folder: Path, side: dict[str, Any]) -> None:
+    """Writes what is to be known of a packed cell, and gives it its final name."""
+    (draft / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    draft.rename(folder)
 
 
 def _recipe(study: Study, cell: str, splits: tuple[str, ...]) -> dict[str, Any]:
@@ -105,7 +135,7 @@ def _stale(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> st
         return f" again: it held the {', '.join(packed)} split alone"
     here = _recipe(study, cell, packed)
     changed = [key for key in here["data"] if here["data"][key] != there["data"].get(key)]
-    changed += [name for name in CLASSES if here[name] != there[name]]
+    changed += [name for name in CLASSES if here[name] != there.get(name)]
     changed = changed or [f"the folder of {n}" for n in CLASSES if _moved(study, cell, n, side)]
     return f" again: {', '.join(changed)} changed" if changed else None
 
@@ -124,9 +154,8 @@ def _open(folder: Path, how: str) -> Packed:
     images = np.load(folder / "images.npy", mmap_mode="c")
     manifest = pd.read_parquet(folder / "manifest.parquet")
     files = pd.read_parquet(folder / "files.parquet")
-    return Packed(
-        images, manifest, files, json.loads((folder / "packed.json").read_text("utf-8")), how
-    )
+    side = json.loads((folder / "packed.json").read_text("utf-8"))
+    return Packed(images, manifest, files, side, how)
 
 
 def _pack(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> None:
@@ -153,10 +182,7 @@ def _pack(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     manifest.to_parquet(draft.folder / "manifest.parquet", index=False)
     files.to_parquet(draft.folder / "files.parquet", index=False)
     side = {"recipe": recipe, "hashes": _hashes(draft.images, manifest), **classes}
-    (draft.folder / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    draft.folder.rename(folder)
+    _finish(draft.folder, folder, side)
     for scaffold in ("journal.jsonl", "recipe.json"):
         (folder / scaffold).unlink()
 

@@ -1,0 +1,158 @@
+"""`python -m lib`: packs and trains as the notebooks do; what is wrong is one message."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from lib import __main__, params, paths, runs, training
+from lib.training import DivergedError
+
+CELL = ["--study", "tiny", "--dataset", "leaves", "--gan", "gan_a"]
+NETWORK = [*CELL, "--patch-size", "16"]
+PER_CLASS = {"train": 6, "validation": 3, "test": 4}
+
+
+@pytest.fixture
+def tiny(work, monkeypatch):
+    """A study of a tiny network on small pictures, with one altered cell."""
+    generator = np.random.default_rng(0)
+    for name in ("leaves", "gan_a"):
+        (work / "data" / name).mkdir(parents=True)
+        for number in range(13):
+            pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(work / "data" / name / f"{number}.png")
+    monkeypatch.setattr(paths, "PARAMS", work)
+    files = {"real": {"kind": "files", "path": "leaves"}, "fake": {"kind": "files"}}
+    content = {
+        "title": "Tiny",
+        "data": {"image_size": 32, "per_class": PER_CLASS},
+        "cells": {
+            "leaves-gan_a": {**files, "fake": {"kind": "files", "path": "gan_a"}},
+            "leaves_blur-gan_a": {"test_images_of": "leaves-gan_a", "blur": 1},
+        },
+        "train_on": ["leaves-gan_a"],
+        "patch_sizes": [32, 16],
+        "model": {"name": "test_resnet"},
+        "training": {"epochs": 2, "batch_size": 8, "patches_per_epoch": 30},
+        "variants": {"short": {"training": {"epochs": 1}}},
+    }
+    (work / "tiny.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    return work
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    status = __main__.main(arguments)
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def test_a_cell_is_packed_once(tiny, capsys):
+    packed = "26 images of 32 px in data/packed/tiny/leaves-gan_a\n"
+    assert run(capsys, "pack", *CELL) == (0, f"packed: {packed}", "")
+    assert run(capsys, "pack", *CELL) == (0, f"found: {packed}", "")
+
+
+def test_an_altered_cell_is_packed_with_the_cell_that_it_alters(tiny, capsys):
+    blurred = [*CELL[:3], "leaves_blur", *CELL[4:]]
+    status, said, _ = run(capsys, "pack", *blurred)
+    assert status == 0
+    assert said == "packed: 8 images of 32 px in data/packed/tiny/leaves_blur-gan_a\n"
+    assert (paths.packed("tiny", "leaves-gan_a") / "packed.json").is_file()
+
+
+def test_a_network_is_trained_and_scores_every_cell(tiny, capsys):
+    status, said, _ = run(capsys, "train", *NETWORK, "--seed", "3")
+    made = params.run("tiny", "leaves", "gan_a", 16, seed=3)
+    assert status == 0 and said.count("\n") == 1
+    assert said.startswith(f"{made.summary} · ")
+    best = runs.history(made)["validation_accuracy"].max()
+    assert f"{100 * best:.1f} % of validation patches" in said
+    assert said.endswith("in results/tiny/runs/leaves-gan_a/plain/p016/seed3\n")
+    for cell in made.study.cells:
+        assert runs.load_margins(made, cell).margins.shape == (2, 8, 4)
+
+
+def test_a_variant_is_trained_apart(tiny, capsys):
+    status, said, _ = run(capsys, "train", *NETWORK, "--variant", "short")
+    assert status == 0 and "runs/leaves-gan_a/short/p016/seed0" in said
+    assert len(runs.history(params.run("tiny", "leaves", "gan_a", 16, variant="short"))) == 1
+
+
+def missing_pictures(work) -> None:
+    for file in (work / "data" / "gan_a").iterdir():
+        file.unlink()
+
+
+def too_few_pictures(work) -> None:
+    (work / "data" / "gan_a" / "0.png").unlink()
+
+
+def as_it_is(work) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spoil", "expected"),
+    [
+        (["pack", "--study", "tinny", *CELL[2:]], as_it_is, "study: no study 'tinny'"),
+        (["pack", *CELL[:5], "gan_b"], as_it_is, "has no cell 'leaves-gan_b'"),
+        (["pack", *CELL], missing_pictures, "no PNG, JPEG or WebP picture in it"),
+        (["pack", *CELL], too_few_pictures, "13 usable images are asked for, 12"),
+        (["train", *CELL, "--patch-size", "24"], as_it_is, "24 does not divide"),
+        (["train", *NETWORK, "--variant", "long"], as_it_is, "has no 'long'"),
+        (
+            ["train", *CELL[:3], "leaves_blur", *CELL[4:], "--patch-size", "16"],
+            as_it_is,
+            "it is only tested on",
+        ),
+    ],
+)
+def test_a_mistake_is_one_message_and_no_traceback(tiny, capsys, arguments, spoil, expected):
+    spoil(tiny)
+    status, said, error = run(capsys, *arguments)
+    assert (status, said) == (1, "")
+    assert expected in error and "Traceback" not in error
+
+
+def test_a_run_with_other_parameters_is_refused(tiny, capsys):
+    assert run(capsys, "train", *NETWORK)[0] == 0
+    file = tiny / "tiny.yaml"
+    file.write_text(file.read_text("utf-8").replace("batch_size: 8", "batch_size: 4"), "utf-8")
+    status, _, error = run(capsys, "train", *NETWORK)
+    assert status == 1 and "training.batch_size is 8 there, 4 here" in error
+
+
+def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
+    def diverge(run):
+        raise DivergedError("the loss is nan in epoch 0")
+
+    monkeypatch.setattr(training, "train", diverge)
+    assert run(capsys, "train", *NETWORK) == (1, "", "the loss is nan in epoch 0\n")
+
+
+def test_any_other_error_is_not_hidden(tiny, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda run: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        __main__.main(["train", *NETWORK])
+
+
+@pytest.mark.parametrize("arguments", [[], ["pack"], ["train", *CELL], ["vote", *CELL]])
+def test_what_is_missing_or_unknown_shows_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as exit:
+        __main__.main(arguments)
+    assert exit.value.code == 2
+    assert "usage: python -m lib" in capsys.readouterr().err
+
+
+def test_it_is_a_command_of_its_own_and_packing_needs_no_torch(work):
+    """As the batch runs it: the status tells, the message goes to standard error."""
+    command = [sys.executable, "-X", "importtime", "-m", "lib", "pack", "--study", "none"]
+    done = subprocess.run([*command, *CELL[2:]], cwd=paths.ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "study: no study 'none'" in done.stderr and "Traceback" not in done.stderr
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "lib.data.packing" in imported and "torch" not in imported
