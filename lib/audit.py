@@ -192,8 +192,8 @@ def verdict(separations: pd.DataFrame) -> str:
         return " ".join(warned)
     measured = [row for row in separations.itertuples() if not pd.isna(row.auc)]
     largest = max(measured, key=lambda row: separation(row.cue, row.auc, row.low, row.high)[0])
-    found = f"(largest: {largest.cue}, AUC {_numbers(largest)})"
-    return f"Nothing was found that separates the classes {found}."
+    found = f"(the most is told by {largest.cue}, AUC {_numbers(largest)})"
+    return f"Nothing was found that by itself tells the classes apart {found}."
 
 
 def _sentence(row: tuple) -> str:

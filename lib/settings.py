@@ -18,6 +18,7 @@ NAME = r"^[a-z0-9]+(_[a-z0-9]+)*$"
 Name = Annotated[str, Field(pattern=NAME)]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
+Crop = Literal["centre", "dlib"]
 
 
 class Strict(BaseModel):
@@ -82,6 +83,8 @@ class Cell(Strict):
 
     real: Source
     fake: Source
+    crop: Crop | None = None
+    """Instead of the study's, for pictures that show no faces."""
 
     @property
     def simulated(self) -> bool:
@@ -158,7 +161,7 @@ class Data(Strict):
 
     seed: Natural = 0
     image_size: int = Field(ge=16, strict=True)
-    crop: Literal["centre", "dlib"] = "centre"
+    crop: Crop = "centre"
     """The centre square, or the face that dlib's frontal detector finds."""
     face_margin: float = Field(0.0, ge=0, le=2)
     """With `crop: dlib`, what is added on each side of the face's box, as a share of its side."""

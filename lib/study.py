@@ -86,6 +86,11 @@ class Study(Strict):
         found = self.cells[cell]
         return found.test_images_of if isinstance(found, Altered) else cell
 
+    def data_of(self, cell: str) -> Data:
+        """How the pictures of a cell are drawn and brought to one size."""
+        crop = self.cells[cell].crop or self.data.crop
+        return self.data.model_copy(update={"crop": crop})
+
     def others(self, train: str) -> list[str]:
         """The cells beside a training cell that hold pictures of their own."""
         return [cell for cell in self.cells if cell != train and self.base(cell) == cell]

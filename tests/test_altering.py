@@ -139,7 +139,7 @@ def test_the_contracts_files_and_what_they_say(study):
     made = study({"scale": 0.5})
     found, base = packing.ensure(made, ALTERED), packing.ensure(made, CELL)
     folder = paths.packed("tiny", ALTERED)
-    files = ["images.npy", "manifest.parquet", "packed.json"]
+    files = ["files.parquet", "images.npy", "manifest.parquet", "packed.json"]
     assert sorted(file.name for file in folder.iterdir()) == files
     cells = sorted(p.name for p in folder.parent.iterdir() if not p.name.startswith("."))
     assert cells == [CELL, ALTERED]  # nothing unfinished is left

@@ -166,8 +166,8 @@ def test_different_pictures_are_no_duplicates_and_none_are_counted(work):
 
 def test_a_verdict_with_nothing_found_names_the_largest():
     assert audit.verdict(QUIET) == (
-        "Nothing was found that separates the classes "
-        "(largest: clipped highlights, AUC 0.65 [0.62, 0.68])."
+        "Nothing was found that by itself tells the classes apart "
+        "(the most is told by clipped highlights, AUC 0.65 [0.62, 0.68])."
     )
 
 

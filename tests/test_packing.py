@@ -4,6 +4,7 @@ import builtins
 import collections
 import hashlib
 import json
+import os
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lib import paths
-from lib.data import draft, drawing, packing
+from lib.data import draft, drawing, faces, packing
 from lib.data.draft import PackingError
 from lib.data.sources import FileSource, SourceError
 
@@ -189,6 +190,66 @@ def test_a_splits_hash_tells_its_pixels(make_study, pictures):
     after = packing.ensure(make_study(name="other"), CELL).side["hashes"]
     assert (before["test"], before["validation"]) == (after["test"], after["validation"])
     assert before["train"] != after["train"]
+
+
+# What its files were
+
+
+def test_the_files_facts_stand_beside_the_manifest(make_study, pictures):
+    for number, file in enumerate(pictures["gan_a"]):
+        picture = Image.open(file)
+        file.unlink()
+        picture.save(file.with_suffix(".jpg"), quality=80 + number)
+    packed = packing.ensure(make_study(), CELL)
+    assert list(packed.files.columns) == packing.FACTS
+    assert len(packed.files) == len(packed.manifest)
+    fake = (packed.manifest["label"] == 1).to_numpy()
+    assert packed.files["quality"][~fake].isna().all()
+    for facts, entry in zip(packed.files[fake].itertuples(), names(packed, 1), strict=True):
+        assert facts.quality == 80 + int(entry.removesuffix(".jpg"))
+    assert (packed.files["side"] == 16).all()
+    assert packed.files["phash"].str.len().eq(64).all()
+
+
+def test_a_cell_without_the_files_facts_is_packed_again(make_study, pictures):
+    packing.ensure(make_study(), CELL)
+    (paths.packed("tiny", CELL) / "files.parquet").unlink()
+    again = packing.ensure(make_study(), CELL)
+    assert again.how == "packed again: what its files were was not kept"
+    assert len(again.files) == 2 * WANTED
+
+
+def test_names_in_any_script_and_no_encoding_are_packed(make_study, pictures):
+    folder = pictures["leaves"][0].parent
+    odd = ["Лист.png", "葉 子.png", "line\nbreak.png", os.fsdecode(b"caf\xe9.png"), "0000.jpg"]
+    for file, name in zip(pictures["leaves"], odd, strict=False):
+        shutil.copy(file, folder / name)
+    for file in pictures["leaves"][:4] + pictures["leaves"][9:]:
+        file.unlink()
+    packed = packing.ensure(make_study(data=data(max_skipped=0.5)), CELL)
+    found = names(packed, 0)
+    assert {"Лист.png", "葉 子.png", "line\nbreak.png", "caf\\xe9.png"} <= set(found)
+    assert len(found) == WANTED == 9
+
+
+def test_a_cell_may_have_a_crop_of_its_own(make_study, pictures, monkeypatch):
+    cells = {
+        name: {
+            "real": {"kind": "files", "path": "leaves"},
+            "fake": {"kind": "files", "path": name.partition("-")[2]},
+        }
+        for name in (CELL, SISTER)
+    }
+    cells[CELL]["crop"] = "dlib"
+    seen = []
+    monkeypatch.setattr(faces, "square", lambda picture, _: seen.append(picture) or (0, 0, 8, 8))
+    packed = packing.ensure(make_study(cells=cells), CELL)
+    assert len(seen) == 2 * WANTED
+    assert packed.side["recipe"]["data"]["crop"] == "dlib"
+    assert (packed.files["side"] == 8).all()
+    packing.ensure(make_study(cells=cells), SISTER)
+    assert len(seen) == 2 * WANTED
+    assert packing.ensure(make_study(), CELL).how == "packed again: crop changed"
 
 
 # When it is packed again

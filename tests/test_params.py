@@ -301,10 +301,16 @@ def test_a_run_knows_its_cells(tiny):
             ["training.epoch: unknown key", "batch_size, device, epochs", "did you mean epochs?"],
         ),
         ({"data/per_class/tset": 3}, ["data.per_class.tset: unknown key", "test, train, valid"]),
-        ({"data/size": 64}, ["data.size: unknown key", "crop, image_size, max_skipped"]),
+        (
+            {"data/size": 64},
+            ["data.size: unknown key", "crop, face_margin, image_size, jpeg_quality, max_skipped"],
+        ),
         (
             {"cells/leaves-gan_a/rael": {}},
-            ["cells.leaves-gan_a.rael: unknown key; allowed: fake, real (did you mean real?)"],
+            [
+                "cells.leaves-gan_a.rael: unknown key; allowed: crop, fake, real "
+                "(did you mean real?)"
+            ],
         ),
         (
             {"cells/stones-gan_b/real/pth": "x"},

@@ -14,6 +14,7 @@ from lib.data import pictures
 from lib.data.pictures import FILTERS, Picture, Unusable
 from lib.settings import Data
 
+DATA = Data(image_size=16, per_class={"train": 1, "validation": 1, "test": 1})
 NOISE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
 
@@ -26,9 +27,9 @@ def encode(image: Image.Image | np.ndarray, kind: str = "PNG", **options) -> byt
 
 def prepare(content: bytes | np.ndarray, size: int, resample: str, **changes) -> Picture:
     """A picture as a study of such images would have it."""
-    per_class = {"train": 1, "validation": 1, "test": 1}
-    data = Data(image_size=16, per_class=per_class, resample=resample, **changes)
-    return pictures.prepare(content, data.model_copy(update={"image_size": size}))
+    # A study's images have 16 px at least; what prepares them knows no such limit.
+    changes |= {"image_size": size, "resample": resample}
+    return pictures.prepare(content, DATA.model_copy(update=changes))
 
 
 def pixels(content: bytes, size: int = 16, resample: str = "lanczos") -> np.ndarray:
@@ -269,3 +270,99 @@ def test_damaged_bytes_give_a_picture_or_a_reason(content, changes, end):
             assert pixels(bytes(damaged[:end])).shape == (16, 16, 3)
         except Unusable as error:
             assert str(error)
+
+
+# What the files were
+
+
+@pytest.mark.parametrize("quality", [1, 37, 75, 90, 100])
+@pytest.mark.parametrize(("sampling", "name"), [(0, "4:4:4"), (1, "4:2:2"), (2, "4:2:0")])
+def test_how_a_jpeg_was_compressed(quality, sampling, name):
+    content = encode(NOISE, "JPEG", quality=quality, subsampling=sampling)
+    facts = prepare(content, 16, "area").facts
+    assert (facts["quality"], facts["subsampling"]) == (quality, name)
+    assert facts["bytes"] == len(content)
+    assert not facts["progressive"]
+    assert prepare(encode(NOISE, "JPEG", progressive=True), 16, "area").facts["progressive"]
+
+
+def test_jpegs_of_the_same_tables_have_the_same_hash_of_them():
+    def tables(**options) -> str:
+        return prepare(encode(NOISE, "JPEG", **options), 16, "area").facts["tables"]
+
+    other_chroma = {0: [3] * 64, 1: [5] * 64}
+    assert tables(quality=75) == tables(quality=75, progressive=True) != tables(quality=76)
+    assert tables(qtables=other_chroma) != tables(qtables={**other_chroma, 1: [6] * 64})
+
+
+def test_other_tables_than_libjpegs_have_no_quality():
+    content = encode(NOISE, "JPEG", qtables={0: list(range(1, 65)), 1: [5] * 64})
+    assert prepare(content, 16, "area").facts["quality"] is None
+
+
+def test_a_luma_table_tells_the_quality_whatever_the_chroma_table():
+    """Versions of libjpeg round the chroma tables unalike."""
+    tables = Image.open(io.BytesIO(encode(NOISE, "JPEG", quality=75))).quantization
+    nearly = {0: list(tables[0]), 1: [tables[1][0] - 1, *tables[1][1:]]}
+    assert prepare(encode(NOISE, "JPEG", qtables=nearly), 16, "area").facts["quality"] == 75
+
+
+def test_what_is_no_jpeg_has_none_of_its_facts():
+    facts = prepare(encode(NOISE), 16, "area").facts
+    assert (facts["quality"], facts["tables"], facts["subsampling"]) == (None, "", "")
+    assert facts["progressive"] is False
+
+
+@pytest.mark.parametrize(
+    ("image", "mode", "bits"),
+    [
+        (NOISE, "RGB", 8),
+        (NOISE[..., 0], "L", 8),
+        (NOISE[..., 0].astype(np.uint16) * 257, "I;16", 16),
+        (Image.fromarray(NOISE[..., 0] > 127), "1", 1),
+        (Image.fromarray(NOISE).convert("P"), "P", 8),
+    ],
+)
+def test_mode_and_bits_are_those_of_the_file(image, mode, bits):
+    facts = prepare(encode(image), 16, "area").facts
+    assert (facts["mode"], facts["bits"]) == (mode, bits)
+
+
+def test_the_side_is_that_of_the_square_that_was_cut_out():
+    assert prepare(encode(smooth(40, 30)), 16, "area").facts["side"] == 30
+    assert prepare(encode(smooth(9, 12)), 16, "area").facts["side"] == 9
+
+
+def test_pixels_are_prepared_like_files():
+    found = pictures.prepare(smooth(40, 30), DATA, "TFRecord")
+    expected = pictures.prepare(encode(smooth(40, 30)), DATA)
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+    assert (found.facts["format"], found.facts["bytes"]) == ("TFRecord", None)
+    assert set(found.facts) == set(expected.facts)
+    assert (found.facts["width"], found.facts["height"]) == (40, 30)
+
+
+# One compression, one crop for both classes
+
+
+def test_one_compression_comes_last():
+    found = prepare(encode(smooth(64, 48)), 32, "lanczos", jpeg_quality=30).pixels
+    plain = Image.fromarray(prepare(encode(smooth(64, 48)), 32, "lanczos").pixels)
+    content = encode(plain, "JPEG", quality=30, subsampling="4:2:0")
+    np.testing.assert_array_equal(found, np.asarray(Image.open(io.BytesIO(content))))
+    assert np.any(found != np.asarray(plain))
+
+
+def test_the_face_is_cut_out_before_it_is_resized(monkeypatch):
+    seen = []
+
+    def square(picture, margin):
+        seen.append((picture.size, margin))
+        return 8, 4, 24, 20
+
+    monkeypatch.setattr(pictures.faces, "square", square)
+    found = prepare(encode(smooth(40, 30)), 8, "area", crop="dlib", face_margin=0.25)
+    assert seen == [((40, 30), 0.25)]
+    expected = Image.fromarray(smooth(40, 30)).resize((8, 8), FILTERS["area"], (8, 4, 24, 20))
+    np.testing.assert_array_equal(found.pixels, np.asarray(expected))
+    assert found.facts["side"] == 16

@@ -22,7 +22,8 @@ def pins() -> dict[str, str]:
 
 
 def asked() -> list[str]:
-    return [*PROJECT["project"]["dependencies"], *PROJECT["dependency-groups"]["test"]]
+    project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
+    return [*project["dependencies"], *extras["face"], *PROJECT["dependency-groups"]["test"]]
 
 
 def closure(lines: list[str]) -> set[str]:

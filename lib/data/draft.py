@@ -39,6 +39,11 @@ class Entry:
     sha256: str | None = None
     phash: str | None = None
 
+    @property
+    def shown(self) -> str:
+        """Its name as it can be printed."""
+        return printable(self.name)
+
 
 class Draft:
     """The folder in which a cell's images are gathered until all are there."""
@@ -133,6 +138,11 @@ class Draft:
                 journal.flush()
 
             yield add
+
+
+def printable(name: str) -> str:
+    """A file's name as text, with escapes for what is not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _data_offset(file: BinaryIO) -> int:

@@ -147,11 +147,11 @@ class Drawing:
 
     def _why_not(self, label: int, kind: str) -> list[list[str]]:
         """Names that did not become rows for one kind of reason, each with the reason."""
-        return [[e.name, e.reason] for e in self.draft.of(label) if e.kind == kind]
+        return [[e.shown, e.reason] for e in self.draft.of(label) if e.kind == kind]
 
     def _examples(self, label: int, count: int = 3) -> str:
         failed = [entry for entry in self.draft.of(label) if entry.row is None]
-        named = "; ".join(f"{entry.name} ({entry.reason})" for entry in failed[:count])
+        named = "; ".join(f"{entry.shown} ({entry.reason})" for entry in failed[:count])
         return f" (for example {named})" if failed else ""
 
 
@@ -194,7 +194,7 @@ class _Part:
                 continue
             there = self.identities.get(source.identity(name))
             if there:
-                reason = f"shows {there.identity}, as {there.name} in {there.split}"
+                reason = f"shows {there.identity}, as {there.shown} in {there.split}"
                 passed.append(self._entry(name, "identity", reason))
             else:
                 self._passed[name], passed = passed, []
@@ -222,11 +222,11 @@ class _Part:
                 f"{self._known(entry)}. Remove it from the class that it does not belong to"
             )
         if twin:
-            entry.kind, entry.reason = "unusable", f"the same file as {twin.name}"
+            entry.kind, entry.reason = "unusable", f"the same file as {twin.shown}"
         elif len(close):
             there = self.elsewhere[close[0]]
             entry.kind = "near duplicate"
-            entry.reason = f"of {CLASSES[there.label]}/{there.name} in {there.split}"
+            entry.reason = f"of {CLASSES[there.label]}/{there.shown} in {there.split}"
         else:
             self.files[entry.sha256] = entry
         return entry
@@ -238,7 +238,7 @@ class _Part:
         )
 
     def _known(self, entry: Entry) -> str:
-        return f"{self.titles[entry.label]}: {entry.name}"
+        return f"{self.titles[entry.label]}: {entry.shown}"
 
 
 def _listed(label: int, source: PictureSource, key: str, rows: int) -> _Class:

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from lib import paths
 from lib.data import altering
-from lib.data.draft import Draft
+from lib.data.draft import Draft, printable
 from lib.data.drawing import CLASSES, Drawing
 from lib.data.sources import file_path
 from lib.data.workers import Workers
@@ -117,7 +117,7 @@ def _finish(draft: Path, folder: Path, side: dict[str, Any]) -> None:
 
 def _recipe(study: Study, cell: str, splits: tuple[str, ...]) -> dict[str, Any]:
     """All that the packed images depend on."""
-    sources, data = study.cells[cell], study.data.model_dump(exclude={"max_skipped"})
+    sources, data = study.cells[cell], study.data_of(cell).model_dump(exclude={"max_skipped"})
     data["per_class"] = {split: data["per_class"][split] for split in splits}
     return {"data": data, "real": sources.real.model_dump(), "fake": sources.fake.model_dump()}
 
@@ -169,7 +169,7 @@ def _pack(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     # Simulated pictures are made with torch, which uses all cores by itself.
     count = 1 if sources.simulated else None
     left = rows - len(draft.used())
-    with Workers([sources.real, sources.fake], study.data, left, count) as workers:
+    with Workers([sources.real, sources.fake], study.data_of(cell), left, count) as workers:
         drawing = Drawing(draft, workers, keys, [rows // 2, rows // 2])
         drawing.forget_outdated(study.data.max_skipped)
         for split in splits:
@@ -201,19 +201,14 @@ def _layout(per_class: dict[str, int]) -> pd.DataFrame:
 def _tables(draft: Draft, layout: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The manifest, and what the files were."""
     stored = [column for column in COLUMNS if column not in ("image_id", "split", "label")]
-    found = pd.DataFrame(draft.columns(["name", *stored, *FACTS]))
-    found = found.set_index("row").sort_index().reset_index(drop=True)
+    columns = draft.columns(["name", *stored, *FACTS])
+    columns |= {key: list(map(printable, columns[key])) for key in ("name", "source")}
+    found = pd.DataFrame(columns).set_index("row").sort_index().reset_index(drop=True)
     found["split"], found["label"] = layout["split"], layout["label"].astype(np.uint8)
     names = zip(found["label"], found["name"], strict=True)
-    found["image_id"] = [f"{CLASSES[label]}/{_printable(name)}" for label, name in names]
-    found["source"] = found["source"].map(_printable)
+    found["image_id"] = [f"{CLASSES[label]}/{name}" for label, name in names]
     found = found.astype({"bytes": "float64", "quality": "float64"})
     return found[COLUMNS], found[FACTS]
-
-
-def _printable(name: str) -> str:
-    """A file's name as text, where it is not UTF-8 with escapes."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _hashes(images: Path, manifest: pd.DataFrame) -> dict[str, str]:
