@@ -127,7 +127,7 @@ def test_near_duplicates_never_straddle_a_split(draw, plain, label, there):
     sources[label].same = {twin: brighter}
     drawing, names, _ = draw(*sources)
     assert all(twin not in names[label, split] for split in SPLITS)
-    reason = f"of {('real', 'fake')[there]}/{known} in test"
+    reason = f"near duplicate of {('real', 'fake')[there]}/{known} in test"
     assert drawing.about(label)["passed_over"] == {"near duplicate": [[twin, reason]]}
     assert drawing.about(1 - label)["passed_over"] == {}
 

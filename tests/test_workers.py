@@ -89,7 +89,7 @@ def test_processes_end_with_the_one_that_began_them_even_if_it_is_killed(draw, w
     code = (
         "import sys, time\n"
         "from lib.data import workers\n"
-        "from tests.test_workers import LEAVES, DATA\n"
+        "from test_workers import LEAVES, DATA\n"
         "if __name__ == '__main__':\n"
         "    workers.Workers._worthwhile = lambda self: True\n"
         "    several = workers.Workers([LEAVES, LEAVES], DATA, 400, 2)\n"
@@ -98,7 +98,7 @@ def test_processes_end_with_the_one_that_began_them_even_if_it_is_killed(draw, w
         "    time.sleep(60)\n"
     )
     (work / "begin.py").write_text(code)
-    environment = {**os.environ, "PYTHONPATH": str(paths.ROOT)}
+    environment = {**os.environ, "PYTHONPATH": f"{paths.ROOT}:{paths.ROOT / 'tests'}"}
     begun = subprocess.Popen(
         [sys.executable, str(work / "begin.py")], stdout=subprocess.PIPE, env=environment
     )

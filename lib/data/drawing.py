@@ -226,7 +226,9 @@ class _Part:
         elif len(close):
             there = self.elsewhere[close[0]]
             entry.kind = "near duplicate"
-            entry.reason = f"of {CLASSES[there.label]}/{there.shown} in {there.split}"
+            entry.reason = (
+                f"near duplicate of {CLASSES[there.label]}/{there.shown} in {there.split}"
+            )
         else:
             self.files[entry.sha256] = entry
         return entry
