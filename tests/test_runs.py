@@ -38,7 +38,9 @@ def test_a_config_holds_all_that_the_results_depend_on(make_run):
         "seed": 0,
         "image_size": 16,
         "crop": "centre",
+        "face_margin": 0.0,
         "resample": "lanczos",
+        "jpeg_quality": None,
     }
     assert config["model"] == {"name": "legacy_xception", "pretrained": False}
     assert config["training"] == {
