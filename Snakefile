@@ -212,6 +212,7 @@ rule pack:
     params:
         options=options,
         study=drawing,
+    threads: max(1, workflow.cores // len(set(map(STUDY.base, STUDY.cells))))
     shell:
         COMMAND
 

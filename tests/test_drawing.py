@@ -165,6 +165,28 @@ def test_too_few_in_a_publishers_split_is_an_error_that_says_so(draw):
         draw(Pictures("leaves", 0, splits=published), Pictures("gan", 100))
 
 
+def test_a_mended_picture_is_found_where_its_publishers_split_had_too_few(draw):
+    """Other splits have names left; of this one, nothing more could be drawn."""
+    published = {f"{n:02d}": "test" if n < 3 else ("train", "validation")[n % 2] for n in range(20)}
+    real = Pictures("leaves", 0, splits=published)
+    whole = real.outcome
+    real.outcome = lambda name: (
+        Outcome(None, {}, "unusable", "zero bytes") if name == "01" else whole(name)
+    )
+    with pytest.raises(PackingError, match="in the test split"):
+        draw(real, Pictures("gan", 100))
+    _, names, _ = draw(Pictures("leaves", 0, splits=published), Pictures("gan", 100))
+    assert set(names[0, "test"]) == {"00", "01", "02"}
+
+
+def test_a_class_whose_identities_are_told_otherwise_is_drawn_anew(draw):
+    names = {f"{n:02d}": str(n) for n in range(20)}
+    draw(Pictures("leaves", 0, identities=names), Pictures("gan", 100))
+    same = dict.fromkeys(names, "Ada")
+    with pytest.raises(PackingError, match="shows Ada"):
+        draw(Pictures("leaves", 0, identities=same), Pictures("gan", 100))
+
+
 def test_what_was_passed_over_is_known_after_an_interruption(draw, plain):
     (known, *_), (other, *_) = plain[0, "test"], plain[0, "validation"]
     real = Pictures("leaves", 0, identities={known: "Ada", other: "Ada"})

@@ -34,7 +34,7 @@ class _Class:
     order: np.ndarray
     """int64 (N,): indices into `names`."""
     listing: str
-    """A hash of the names and of what seeded their order."""
+    """A hash of what seeded their order, and of the names with their splits and identities."""
     rows: int
     """How many rows the class has to fill, in all splits."""
 
@@ -70,7 +70,7 @@ class Drawing:
         for of in self.classes:
             drawn, filled = self.draft.of(of.label), self._filled(of.label)
             unusable = len(self._why_not(of.label, "unusable"))
-            too_few = filled < of.rows and len(drawn) == len(of.names) and unusable
+            too_few = filled < of.rows and unusable and _exhausted(of, drawn)
             too_many = filled == of.rows and unusable > max_skipped * len(drawn)
             if too_few or too_many or any(entry.listing != of.listing for entry in drawn):
                 self.draft.forget(of.label)
@@ -113,6 +113,8 @@ class Drawing:
                 add(entry, {**outcome.facts, "source": of.source.title}, outcome.pixels)
                 if not missing:
                     return
+            for passed in part.passed_before(None):
+                add(passed, {}, None)
         raise PackingError(
             f"{of.source.title}: {of.rows} usable images are asked for, {self._filled(label)} of "
             f"its {len(of.names)} are usable{part.limited_to}{self._examples(label)}. Lower "
@@ -177,7 +179,7 @@ class _Part:
             for entry in self.elsewhere
             if entry.label == of.label and entry.identity is not None
         }
-        self._passed: dict[str, list[Entry]] = {}
+        self._passed: dict[str | None, list[Entry]] = {}
 
     @property
     def limited_to(self) -> str:
@@ -199,9 +201,10 @@ class _Part:
             else:
                 self._passed[name], passed = passed, []
                 yield name
+        self._passed[None] = passed
 
-    def passed_before(self, name: str) -> list[Entry]:
-        """The names that were passed over unread just before one that was read."""
+    def passed_before(self, name: str | None) -> list[Entry]:
+        """The names passed over unread just before one that was read; with None, after the last."""
         return self._passed.pop(name)
 
     def judge(self, name: str, outcome: Outcome) -> Entry:
@@ -248,8 +251,15 @@ def _listed(label: int, source: PictureSource, key: str, rows: int) -> _Class:
     if not len(names):
         raise SourceError(f"{source.title}: no PNG, JPEG or WebP picture in it")
     for name in names:
-        digest.update(b"\n" + name.encode("utf-8", "surrogateescape"))
+        known = f"\n{name}\t{source.split(name)}\t{source.identity(name)}"
+        digest.update(known.encode("utf-8", "surrogateescape"))
     return _Class(label, source, names, _order(key, len(names)), digest.hexdigest(), rows)
+
+
+def _exhausted(of: _Class, drawn: list[Entry]) -> bool:
+    """Whether nothing is left to draw for the split that was drawn last."""
+    names, split = {entry.name for entry in drawn}, drawn[-1].split
+    return all(name in names or of.source.split(name) not in (None, split) for name in of.names)
 
 
 def _order(key: str, count: int) -> np.ndarray:
