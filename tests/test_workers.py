@@ -45,6 +45,17 @@ def test_several_processes_give_what_one_gives(draw, at_once):
     assert expected[7][1:] == (None, {}, "unusable", "zero bytes")
 
 
+def test_what_an_unfinished_reading_left_behind_does_not_reach_the_next(draw, at_once):
+    names = [file.name for file in draw("leaves", 120)]
+    with Workers([LEAVES, LEAVES], DATA, 120, 1) as alone:
+        expected = listed(alone.outcomes(0, names[60:]))
+    with Workers([LEAVES, LEAVES], DATA, 120, 2) as several:
+        unfinished = several.outcomes(0, names)
+        next(unfinished)
+        unfinished.close()
+        assert listed(several.outcomes(0, names[60:])) == expected
+
+
 def test_only_few_are_ahead_of_the_caller(draw, at_once):
     files = draw("leaves", 200)
     asked = []

@@ -8,7 +8,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,6 +43,9 @@ class Entry:
     def shown(self) -> str:
         """Its name as it can be printed."""
         return printable(self.name)
+
+
+NAMES = [field.name for field in fields(Entry)]
 
 
 class Draft:
@@ -88,8 +91,7 @@ class Draft:
         found = self.journal.read_text("utf-8") if self.journal.exists() else ""
         whole = [line for line in found.splitlines(keepends=True) if line.endswith("\n")]
         paths.write_whole(self.journal, lambda p: p.write_text("".join(whole), "utf-8"))
-        kept = [field.name for field in fields(Entry)]
-        return [Entry(**{key: found[key] for key in kept}) for found in map(json.loads, whole)]
+        return [Entry(**{key: found[key] for key in NAMES}) for found in map(json.loads, whole)]
 
     def of(self, label: int) -> list[Entry]:
         """One class's entries, in drawing order."""
@@ -134,7 +136,8 @@ class Draft:
                     images.write(pixels.data)
                     images.flush()  # before the journal says that it is there
                 self.entries.append(entry)
-                journal.write(json.dumps({**facts, **asdict(entry)}) + "\n")
+                known = {name: getattr(entry, name) for name in NAMES}
+                journal.write(json.dumps({**facts, **known}) + "\n")
                 journal.flush()
 
             yield add

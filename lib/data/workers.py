@@ -1,6 +1,8 @@
 """Reads and prepares pictures in several processes, in order, with a bounded number in flight."""
 
+import ctypes
 import hashlib
+import math
 import multiprocessing
 import os
 import signal
@@ -8,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, NamedTuple
@@ -24,6 +26,8 @@ from lib.settings import Data, Source
 
 CHUNK = 8
 """Pictures per task: enough that handing tasks over costs little, few enough to keep memory low."""
+AHEAD = 3
+"""Tasks in flight for each process."""
 TRIED = 16
 WORTHWHILE = 6.0
 """Processes take a second or two to start. After `TRIED` pictures they are started if, at that
@@ -81,6 +85,10 @@ class Workers:
         self.settings, self.data, self.count = tuple(settings), data, count or cores()
         self.sources: list[PictureSource] = [open_source(source, data) for source in settings]
         self._left, self._read, self._seconds = expected, 0, 0.0
+        # One place for each task in flight, and one for the task whose outcomes are being used.
+        size = data.image_size
+        self._shape = (AHEAD * self.count + 1, CHUNK, size, size, 3)
+        self._submitted = 0
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Workers":
@@ -93,10 +101,12 @@ class Workers:
     def outcomes(self, label: int, names: Iterable[str]) -> Iterator[tuple[str, Outcome]]:
         """The outcomes of some names, in their order; a few dozen at most are ahead of the caller.
 
+        Pixels are to be used at once: later outcomes may overwrite them.
+
         Raises:
             PackingError: if a worker process died.
         """
-        names, waiting = iter(names), deque[tuple[list[str], Future]]()
+        names, waiting = iter(names), deque[tuple[list[str], np.ndarray, Future]]()
         while not self._worthwhile():
             begun = time.perf_counter()
             name = next(names, None)
@@ -108,12 +118,13 @@ class Workers:
             yield name, outcome
         try:
             while True:
-                while len(waiting) < 3 * self.count and (chunk := list(islice(names, CHUNK))):
-                    waiting.append((chunk, self._submit(label, chunk)))
+                while len(waiting) < AHEAD * self.count and (chunk := list(islice(names, CHUNK))):
+                    waiting.append(self._submit(label, chunk))
                 if not waiting:
                     return
-                chunk, future = waiting.popleft()
-                yield from zip(chunk, future.result(), strict=True)
+                chunk, pixels, future = waiting.popleft()
+                for name, outcome, found in zip(chunk, future.result(), pixels, strict=False):
+                    yield name, outcome if outcome.kind else outcome._replace(pixels=found)
         except BrokenProcessPool:
             raise PackingError(
                 f"{self.sources[label].title}: a process that read pictures died, perhaps for want "
@@ -121,8 +132,8 @@ class Workers:
                 "in one process"
             ) from None
         finally:
-            for _, future in waiting:
-                future.cancel()
+            # A task that cannot be cancelled would write over the pixels of a later one.
+            wait([future for *_, future in waiting if not future.cancel()])
 
     def _worthwhile(self) -> bool:
         """Whether other processes read faster than this one, the time to start them included."""
@@ -130,26 +141,40 @@ class Workers:
             return False
         return self._pool is not None or self._left * self._seconds / self._read > WORTHWHILE
 
-    def _submit(self, label: int, names: list[str]) -> Future:
-        self._pool = self._pool or ProcessPoolExecutor(
-            self.count,
-            multiprocessing.get_context("spawn"),  # a fork would copy torch's locks
-            initializer=_begin,
-            initargs=(self.settings, self.data),
-        )
-        return self._pool.submit(_read_all, label, names)
+    def _submit(self, label: int, names: list[str]) -> tuple[list[str], np.ndarray, Future]:
+        """Hands a task over: its names, where its pixels will be, and its outcomes without them."""
+        if not self._pool:
+            context = multiprocessing.get_context("spawn")  # a fork would copy torch's locks
+            buffer = context.RawArray(ctypes.c_uint8, math.prod(self._shape))
+            self._pool = ProcessPoolExecutor(
+                self.count, context, _begin, (self.settings, self.data, buffer, self._shape)
+            )
+            self._pixels = np.frombuffer(buffer, np.uint8).reshape(self._shape)
+        place = self._submitted % len(self._pixels)
+        self._submitted += 1
+        return names, self._pixels[place], self._pool.submit(_read_all, label, names, place)
 
 
 _here: dict[str, Any] = {}
 
 
-def _begin(settings: tuple[Source, ...], data: Data) -> None:
+def _begin(
+    settings: tuple[Source, ...], data: Data, buffer: ctypes.Array, shape: tuple[int, ...]
+) -> None:
     """Opens the sources in a worker, which ends with the process that began it, even if killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began it
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     _here["sources"], _here["data"] = [open_source(source, data) for source in settings], data
+    _here["pixels"] = np.frombuffer(buffer, np.uint8).reshape(shape)
 
 
-def _read_all(label: int, names: list[str]) -> list[Outcome]:
-    return [read(_here["sources"][label], name, _here["data"]) for name in names]
+def _read_all(label: int, names: list[str], place: int) -> list[Outcome]:
+    """Reads some pictures; their pixels are left in memory that the processes share."""
+    outcomes = []
+    for name, pixels in zip(names, _here["pixels"][place], strict=False):
+        outcome = read(_here["sources"][label], name, _here["data"])
+        if outcome.pixels is not None:
+            pixels[:] = outcome.pixels
+        outcomes.append(outcome._replace(pixels=None))
+    return outcomes
