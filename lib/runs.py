@@ -30,7 +30,9 @@ class Margins:
     """One network's margins on one split of one test cell."""
 
     margins: np.ndarray
-    """float32 (E, N, P): z = logit(fake) − logit(real) of every epoch, image and patch."""
+    """float32 (E, N, P): z = logit(fake) − logit(real) of every epoch, image and patch.
+
+    Of an altered cell there is one epoch, the validated."""
     labels: np.ndarray
     """uint8 (N,): real = 0, fake = 1."""
     origins: np.ndarray

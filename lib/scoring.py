@@ -44,7 +44,7 @@ class ScoringSet:
 
 
 def scoring_sets(run: Run, packed: dict[str, Packed], device: torch.device) -> list[ScoringSet]:
-    """What a network of this run scores after each epoch.
+    """What a network of this run scores.
 
     The test split of every cell and the validation split of the training cell, each as a grid and,
     unless the patch is the whole image, as crops. With the quirk `strips`, the grid patches of

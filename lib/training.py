@@ -1,9 +1,9 @@
-"""Trains one network and scores every test cell after each epoch; a killed run goes on.
+"""Trains one network and scores the test cells after each epoch; a killed run goes on.
 
 A run is made beside its final folder: a folder per finished epoch holds its margins and, of the
 latest, the network's and the optimizer's state. Batch order depends on (seed, epoch) alone, so
 a run that goes on ends as an unbroken one would. When the last epoch is there the margins are
-joined and the folder is renamed.
+joined, altered test images are scored at the validated epoch alone, and the folder is renamed.
 """
 
 import json
@@ -169,12 +169,8 @@ class _Session:
         begun, epoch = time.perf_counter(), row["epoch"]
         draft = self.epochs / f".{epoch:03d}"
         shutil.rmtree(draft, ignore_errors=True)
-        for scored in self.sets:
-            z = score(
-                self.network, scored.images, scored.origins, self.run.patch_size, self.precision
-            )
-            number = np.array([epoch], np.int32)
-            scored.save(draft, z[None], number, self.run.study.data.seed)
+        for scored in self._sets(altered=False):
+            z = self._score(scored, draft, epoch)
             if scored.kind == "grid" and scored.cell == self.run.train:
                 right = (z > 0) == scored.labels[:, None]
                 row[f"{scored.split}_accuracy"] = float(right.mean())
@@ -183,6 +179,16 @@ class _Session:
         (draft / "row.json").write_text(json.dumps(row), "utf-8")
         draft.rename(self._epoch_folder(epoch))
         return row
+
+    def _sets(self, *, altered: bool) -> list[ScoringSet]:
+        there = self.run.study.altered()
+        return [scored for scored in self.sets if (scored.cell in there) == altered]
+
+    def _score(self, scored: ScoringSet, folder: Path, epoch: int) -> np.ndarray:
+        """Scores a set with the network as it is and writes the margins; returns them, (N, P)."""
+        z = score(self.network, scored.images, scored.origins, self.run.patch_size, self.precision)
+        scored.save(folder, z[None], np.array([epoch], np.int32), self.run.study.data.seed)
+        return z
 
     def _epoch_folder(self, epoch: int) -> Path:
         return self.epochs / f"{epoch:03d}"
@@ -208,7 +214,7 @@ class _Session:
     def _join(self, history: list[dict[str, Any]]) -> None:
         """Writes the run's final files from its epochs' folders, and removes those."""
         numbers = [row["epoch"] for row in history]
-        for scored in self.sets:
+        for scored in self._sets(altered=False):
             where = (scored.cell, scored.split, scored.kind)
             parts = [
                 load_margins_file(paths.margins(self._epoch_folder(e), *where)) for e in numbers
@@ -219,6 +225,9 @@ class _Session:
         for name, epoch in (("last", numbers[-1]), ("best", numbers[best])):
             source, target = self._epoch_folder(epoch), self.folder / f"{name}.safetensors"
             paths.write_whole(target, partial(shutil.copyfile, source / checkpoints.NETWORK))
+        checkpoints.load_network(self.folder / "best.safetensors", self.network)
+        for scored in self._sets(altered=True):
+            self._score(scored, self.folder, numbers[best])
         shutil.rmtree(self.epochs)
 
 

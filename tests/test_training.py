@@ -263,6 +263,22 @@ def test_best_and_last_are_the_epochs_that_they_say():
     np.testing.assert_allclose(stored.margins[at], again, rtol=1e-4, atol=1e-5)
 
 
+def test_altered_images_are_scored_at_the_validated_epoch_alone(monkeypatch):
+    monkeypatch.setattr(training, "validated_epoch", lambda accuracies: min(1, len(accuracies) - 1))
+    altered = {"leaves_blur-gan_a": {"test_images_of": CELLS[0], "blur": 1}}
+    run = small_run(cells={**small_study().model_dump()["cells"], **altered})
+    training.train(run)
+    network = models.PatchNet(run.study.model, seed=1)
+    network.to(memory_format=torch.channels_last)
+    checkpoints.load_network(run.folder / "best.safetensors", network)
+    for kind in ("grid", "crops"):
+        stored = runs.load_margins(run, "leaves_blur-gan_a", kind=kind)
+        assert stored.epochs.tolist() == [1]
+        images = packing.ensure(run.study, "leaves_blur-gan_a").images[stored.image_index]
+        again = score(network, torch.from_numpy(images), stored.origins, 16, torch.float32)
+        np.testing.assert_allclose(stored.margins[0], again, rtol=1e-4, atol=1e-5)
+
+
 def test_an_epochs_patches_depend_on_seed_and_epoch_alone():
     first = training.epoch_patches(40, 12, seed=3, epoch=5)
     assert first.tolist() == training.epoch_patches(40, 12, seed=3, epoch=5).tolist()
