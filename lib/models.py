@@ -6,6 +6,7 @@ Xception: F. Chollet, "Xception: Deep Learning with Depthwise Separable Convolut
 
 import importlib
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
@@ -85,17 +86,33 @@ class PatchNet(nn.Module):
         Returns:
             float32 (B, 2): real, fake.
         """
-        device = patches.device.type
-        x = network_input(patches, self.quirks)
-        with torch.autocast(device, dtype=precision, enabled=precision != torch.float32):
-            x = self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
-        with torch.autocast(device, enabled=False):
-            return self.backbone.get_classifier()(x.float())
+        return decide(
+            self._features, self.backbone.get_classifier(), patches, self.quirks, precision
+        )
+
+    def _features(self, x: Tensor) -> Tensor:
+        return self.backbone.forward_head(self.backbone.forward_features(x), pre_logits=True)
 
     def margins(self, patches: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
         """The margins z = logit(fake) − logit(real) of patches, float32 (B,); see `logits`."""
         logits = self.logits(patches, precision)
         return logits[:, FAKE] - logits[:, REAL]
+
+
+def decide(
+    features: Callable[[Tensor], Tensor],
+    classifier: nn.Module,
+    patches: Tensor,
+    quirks: Quirks,
+    precision: torch.dtype,
+) -> Tensor:
+    """Class logits of patches, from a backbone in its two parts; see `PatchNet.logits`."""
+    device = patches.device.type
+    x = network_input(patches, quirks)
+    with torch.autocast(device, dtype=precision, enabled=precision != torch.float32):
+        x = features(x)
+    with torch.autocast(device, enabled=False):
+        return classifier(x.float())
 
 
 def network_input(patches: Tensor, quirks: Quirks) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lib import paths
 from lib.data.packing import Packed
-from lib.models import PatchNet
+from lib.fast import Scorer
 from lib.patches import crop_origins, cut, grid_origins, strips
 from lib.runs import Margins, save_margins
 from lib.study import Run
@@ -84,30 +84,25 @@ def resident(images: np.ndarray, device: torch.device) -> Tensor:
 
 
 @torch.inference_mode()
-def score(
-    network: PatchNet, images: Tensor, origins: np.ndarray, patch_size: int, precision: torch.dtype
-) -> np.ndarray:
+def score(scorer: Scorer, images: Tensor, origins: np.ndarray, patch_size: int) -> np.ndarray:
     """The margins of all patches of some images.
 
     Args:
-        network: on any device.
+        scorer: of the network, on any device.
         images: uint8 (N, S, S, 3), on the network's device or not.
         origins: int32 (P, 2), the same for all images, or (N, P, 2).
         patch_size: p, px.
-        precision: float32, or bfloat16 for all but the last layer.
 
     Returns:
         float32 (N, P).
     """
-    network.eval()
-    device = next(network.parameters()).device
     count, per_image = len(images), origins.shape[-2]
     everywhere = np.broadcast_to(origins, (count, per_image, 2)).reshape(-1, 2)
     corners = torch.from_numpy(everywhere.astype(np.int64)).to(images.device)  # (N·P, 2)
     index = torch.arange(count, device=images.device).repeat_interleave(per_image)  # (N·P,)
-    margins = torch.empty(count * per_image, device=device)
+    margins = torch.empty(count * per_image, device=scorer.device)
     step = max(1, PIXELS_PER_BATCH // patch_size**2)
     for part in (slice(start, start + step) for start in range(0, len(index), step)):
-        batch = cut(images, index[part], corners[part], patch_size).to(device)
-        margins[part] = network.margins(batch, precision)
+        batch = cut(images, index[part], corners[part], patch_size).to(scorer.device)
+        margins[part] = scorer.margins(batch)
     return margins.reshape(count, per_image).cpu().numpy()

@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 
 from lib import checkpoints, paths, runs
 from lib.data import packing
+from lib.fast import Scorer, for_training
 from lib.models import DTYPES, PatchNet, parameter_count, pick_device, pick_precision
 from lib.patches import cut, grid_origins
 from lib.progress import bar
@@ -74,6 +75,7 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
         sets = scoring_sets(run, packed, device)
         network.to(device, memory_format=torch.channels_last)
+        for_training(network)
         _Session(run, draft, network, sets, DTYPES[precision]).complete(packed[run.train], watch)
         shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
         draft.rename(run.folder)
@@ -169,8 +171,9 @@ class _Session:
         begun, epoch = time.perf_counter(), row["epoch"]
         draft = self.epochs / f".{epoch:03d}"
         shutil.rmtree(draft, ignore_errors=True)
+        scorer = Scorer(self.network, self.precision)
         for scored in self._sets(altered=False):
-            z = self._score(scored, draft, epoch)
+            z = self._score(scorer, scored, draft, epoch)
             if scored.kind == "grid" and scored.cell == self.run.train:
                 right = (z > 0) == scored.labels[:, None]
                 row[f"{scored.split}_accuracy"] = float(right.mean())
@@ -184,9 +187,9 @@ class _Session:
         there = self.run.study.altered()
         return [scored for scored in self.sets if (scored.cell in there) == altered]
 
-    def _score(self, scored: ScoringSet, folder: Path, epoch: int) -> np.ndarray:
-        """Scores a set with the network as it is and writes the margins; returns them, (N, P)."""
-        z = score(self.network, scored.images, scored.origins, self.run.patch_size, self.precision)
+    def _score(self, scorer: Scorer, scored: ScoringSet, folder: Path, epoch: int) -> np.ndarray:
+        """Scores a set and writes the margins; returns them, (N, P)."""
+        z = score(scorer, scored.images, scored.origins, self.run.patch_size)
         scored.save(folder, z[None], np.array([epoch], np.int32), self.run.study.data.seed)
         return z
 
@@ -225,9 +228,11 @@ class _Session:
         for name, epoch in (("last", numbers[-1]), ("best", numbers[best])):
             source, target = self._epoch_folder(epoch), self.folder / f"{name}.safetensors"
             paths.write_whole(target, partial(shutil.copyfile, source / checkpoints.NETWORK))
-        checkpoints.load_network(self.folder / "best.safetensors", self.network)
-        for scored in self._sets(altered=True):
-            self._score(scored, self.folder, numbers[best])
+        if altered := self._sets(altered=True):
+            validated = checkpoints.load_network(self.folder / "best.safetensors", self.network)
+            scorer = Scorer(validated, self.precision)
+            for scored in altered:
+                self._score(scorer, scored, self.folder, numbers[best])
         shutil.rmtree(self.epochs)
 
 

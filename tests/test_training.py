@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from lib import checkpoints, models, patches, paths, runs, training
 from lib.data import packing
+from lib.fast import Scorer
 from lib.scoring import ScoringSet, score, scoring_sets
 from lib.settings import Model, Quirks
 from lib.study import Run, Study
@@ -120,7 +121,7 @@ def test_the_stored_margins_are_those_of_the_stored_weights():
     network.to(memory_format=torch.channels_last)
     stored = runs.load_margins(run, CELLS[0])
     images = torch.from_numpy(packing.ensure(run.study, CELLS[0]).images[stored.image_index])
-    again = score(network, images, stored.origins, 16, torch.float32)
+    again = score(Scorer(network, torch.float32), images, stored.origins, 16)
     np.testing.assert_allclose(stored.margins[-1], again, rtol=1e-4, atol=1e-5)
 
 
@@ -258,7 +259,7 @@ def test_best_and_last_are_the_epochs_that_they_say():
     network = models.PatchNet(run.study.model, seed=1)
     network.to(memory_format=torch.channels_last)
     checkpoints.load_network(run.folder / "best.safetensors", network)
-    again = score(network, images, stored.origins, 16, torch.float32)
+    again = score(Scorer(network, torch.float32), images, stored.origins, 16)
     at = runs.validated(run)
     np.testing.assert_allclose(stored.margins[at], again, rtol=1e-4, atol=1e-5)
 
@@ -275,7 +276,7 @@ def test_altered_images_are_scored_at_the_validated_epoch_alone(monkeypatch):
         stored = runs.load_margins(run, "leaves_blur-gan_a", kind=kind)
         assert stored.epochs.tolist() == [1]
         images = packing.ensure(run.study, "leaves_blur-gan_a").images[stored.image_index]
-        again = score(network, torch.from_numpy(images), stored.origins, 16, torch.float32)
+        again = score(Scorer(network, torch.float32), torch.from_numpy(images), stored.origins, 16)
         np.testing.assert_allclose(stored.margins[0], again, rtol=1e-4, atol=1e-5)
 
 
@@ -298,9 +299,10 @@ def test_scoring_does_not_depend_on_the_batch_size(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8, generator=generator)
     origins = patches.grid_origins(32, 16)
-    whole = score(network, images, origins, 16, torch.float32)
+    scorer = Scorer(network, torch.float32)
+    whole = score(scorer, images, origins, 16)
     monkeypatch.setattr("lib.scoring.PIXELS_PER_BATCH", 5 * 16 * 16)
-    np.testing.assert_allclose(whole, score(network, images, origins, 16, torch.float32), atol=1e-5)
+    np.testing.assert_allclose(whole, score(scorer, images, origins, 16), atol=1e-5)
     assert whole.shape == (3, 4)
 
 
@@ -371,7 +373,7 @@ def test_a_network_is_trained_and_scored_with_its_quirks():
         checkpoints.load_network(run.folder / "last.safetensors", network)
         network.to(memory_format=torch.channels_last)
         scored = sets[CELLS[1], "test", "grid"]
-        margins[name] = score(network, scored.images, scored.origins, 16, torch.float32)
+        margins[name] = score(Scorer(network, torch.float32), scored.images, scored.origins, 16)
     stored = runs.load_margins(run, CELLS[1]).margins[-1]
     np.testing.assert_allclose(stored, margins["quirky"], rtol=1e-4, atol=1e-5)
     assert np.abs(stored - margins["plain"]).max() > 0.01

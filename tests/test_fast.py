@@ -1,0 +1,175 @@
+"""The faster forms: held to the plain network, forward and backward, in both precisions."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from lib import fast, models
+from lib.settings import Model, Quirks
+
+XCEPTION, SMALL = Model(name="legacy_xception"), Model(name="test_resnet")
+
+
+def drawn(count: int, size: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=generator)
+
+
+def used(model: Model, **kwargs) -> models.PatchNet:
+    """A network whose batch norms have seen something, so that folding them is no identity."""
+    network = models.PatchNet(model, seed=0, **kwargs).to(memory_format=torch.channels_last)
+    generator = torch.Generator().manual_seed(1)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight.data, module.running_var):
+                values.uniform_(0.5, 1.5, generator=generator)
+            for values in (module.bias.data, module.running_mean):
+                values.uniform_(-0.1, 0.1, generator=generator)
+    return network.eval()
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(
+    ("form", "shape"),
+    [
+        (fast.Matrix, {"kernel_size": 1}),
+        (fast.Matrix, {"kernel_size": 1, "stride": 2}),
+        (fast.MatrixInScoring, {"kernel_size": 1}),
+        (fast.Shifted, {"kernel_size": 3, "padding": 1, "groups": 6}),
+        (fast.ShiftedInScoring, {"kernel_size": 3, "padding": 1, "groups": 6}),
+    ],
+)
+def test_each_form_is_the_convolution_in_both_directions(form, shape, bias, side):
+    torch.manual_seed(side)
+    out = 6 if "groups" in shape else 8
+    plain = nn.Conv2d(6, out, bias=bias, dtype=torch.float64, **shape)
+    other = copy.deepcopy(plain)
+    other.__class__ = form
+    x = torch.randn(5, 6, side, side + (side > 1), dtype=torch.float64)
+    seen = []
+    for conv in (plain, other):
+        given = x.clone().requires_grad_()
+        y = conv(given)
+        y.backward(torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape))
+        seen.append([y, given.grad, *(p.grad for p in conv.parameters())])
+    for expected, found in zip(*seen, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("patch_size", [16, 32])
+def test_the_gradients_of_a_training_step_are_the_plain_networks(patch_size):
+    """In double precision, so that only the arithmetic's order is left to differ."""
+    plain = used(XCEPTION).train().double()
+    other = copy.deepcopy(plain)
+    fast.for_training(other)
+    x = models.network_input(drawn(6, patch_size), Quirks()).double()
+    y = torch.tensor([0, 1] * 3)
+    for network in (plain, other):
+        cross_entropy(network.backbone(x), y).backward()
+    forms = {type(module) for module in other.modules()}
+    assert {fast.Matrix, fast.Shifted} <= forms
+    pairs = list(zip(plain.named_parameters(), other.parameters(), strict=True))
+    largest = max(expected.grad.abs().max() for (_, expected), _ in pairs)
+    for (name, expected), found in pairs:  # a bias before a batch norm has none but rounding
+        scale = max(expected.grad.abs().max(), 1e-6 * largest)
+        assert (found.grad - expected.grad).abs().max() <= 1e-9 * scale, name
+
+
+def test_a_training_network_keeps_timms_state():
+    network = models.PatchNet(XCEPTION, seed=0)
+    names = {name: value.shape for name, value in network.backbone.state_dict().items()}
+    fast.for_training(network)
+    found = {name: value.shape for name, value in network.backbone.state_dict().items()}
+    timms = models.import_timm().create_model("legacy_xception", num_classes=2).state_dict()
+    assert found == names == {name: value.shape for name, value in timms.items()}
+
+
+@pytest.mark.parametrize("model", [XCEPTION, SMALL], ids=lambda model: model.name)
+@pytest.mark.parametrize("patch_size", [16, 32, 64])
+def test_margins_are_those_of_the_plain_network(model, patch_size):
+    network = used(model)
+    trained = copy.deepcopy(network)
+    fast.for_training(trained)
+    patches = drawn(24, patch_size)
+    with torch.inference_mode():
+        expected = network.margins(patches)
+        for one in (network, trained):
+            found = fast.Scorer(one, torch.float32).margins(patches)
+            assert found.dtype == torch.float32
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.std())
+
+
+def test_no_batch_norm_is_left_in_an_xceptions_scorer():
+    scorer = fast.Scorer(models.PatchNet(XCEPTION, seed=0), torch.float32)
+    assert not [m for m in scorer.features.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def easy(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patches of 16 px and their labels: the fakes' noise is in part smooth."""
+    generator, labels = np.random.default_rng(seed), np.arange(count) % 2
+    noise = generator.uniform(0, 255, (count, 16, 16, 3))
+    coarse = generator.uniform(0, 255, (count, 4, 4, 3)).repeat(4, 1).repeat(4, 2)
+    share = (0.5 * labels + generator.uniform(-0.1, 0.1, count))[:, None, None, None]
+    mixed = (1 - share) * noise + share * coarse
+    return torch.from_numpy(mixed.clip(0, 255).astype(np.uint8)), torch.from_numpy(labels)
+
+
+def test_bfloat16_margins_of_a_trained_network_judge_as_the_plain_ones():
+    network = models.PatchNet(XCEPTION, seed=0).to(memory_format=torch.channels_last).train()
+    fast.for_training(network)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
+    for step in range(40):
+        x, y = easy(32, step)
+        optimizer.zero_grad()
+        cross_entropy(network.logits(x), y).backward()
+        optimizer.step()
+    with torch.no_grad():
+        for step in range(30):  # batch norm's statistics catch up with the weights
+            network.logits(easy(32, 100 + step)[0])
+    x, y = easy(1000, 1000)
+    with torch.inference_mode():
+        plain = network.eval().margins(x).numpy()
+        found = fast.Scorer(network, torch.bfloat16).margins(x)
+    assert found.dtype == torch.float32 and len(found.unique()) > 900
+    spread, error = plain.std(), np.abs(found.numpy() - plain)
+    assert roc_auc_score(y, plain) > 0.9  # it learnt something
+    assert error.mean() < 2**-6 * spread and error.max() < 2**-3 * spread
+    tie = np.median(plain)  # after so few steps all margins are shifted alike
+    assert ((found.numpy() > tie) == (plain > tie)).mean() >= 0.999
+    assert roc_auc_score(y, found) == pytest.approx(roc_auc_score(y, plain), abs=1e-3)
+
+
+def test_a_backbone_that_cannot_be_traced_is_scored_as_it_is():
+    network = models.PatchNet(Model(name="test_vit"), seed=0).eval()
+    patches = drawn(4, 160)
+    with pytest.raises(torch.fx.proxy.TraceError):
+        torch.fx.symbolic_trace(network.backbone)
+    with torch.inference_mode():
+        found = fast.Scorer(network, torch.float32).margins(patches)
+        torch.testing.assert_close(found, network.margins(patches))
+
+
+def test_a_scorer_is_a_copy():
+    network = used(SMALL).train()
+    scorer, patches = fast.Scorer(network, torch.float32), drawn(8, 32)
+    before = scorer.margins(patches)
+    assert network.training
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    assert torch.equal(scorer.margins(patches), before)
+
+
+def test_quirks_are_scored_too():
+    on = Quirks(dense_xception=True, bgr_raw_values=True)
+    network, patches = used(XCEPTION, quirks=on), drawn(4, 16)
+    with torch.inference_mode():
+        found = fast.Scorer(network, torch.float32).margins(patches)
+        expected = network.margins(patches)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
