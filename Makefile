@@ -2,6 +2,7 @@
 # make test    the tests
 # make lab     JupyterLab
 # make setup   what the others need, once: .venv from the pinned requirements
+# make bench   measures the speed, beside the plain way and the machine's limit   QUICK=1
 # make check   measures that the simulated data are instructive (after make study)
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
@@ -17,7 +18,7 @@ ifdef DATA
 export PATCHWISE_DATA := $(abspath $(DATA))
 endif
 
-.PHONY: setup study test lab check
+.PHONY: setup study test lab bench check
 
 setup: $(READY)
 
@@ -40,5 +41,8 @@ test: $(READY)
 lab: $(READY)
 	jupyter lab notebooks
 
+bench: $(READY)
+	python -m benchmarks $(if $(QUICK),--quick)
+
 check: $(READY)
-	python benchmarks/demo_is_instructive.py
+	python -m benchmarks.demo_is_instructive

@@ -1,6 +1,6 @@
 """Measures that the simulated data are neither trivial nor hopeless, after `make study`.
 
-    python benchmarks/demo_is_instructive.py [--study demo]
+    python -m benchmarks.demo_is_instructive [--study demo]
 
 Prints each condition with its numbers, writes them to reports/<study>/instructive.csv, and ends
 with an error if one does not hold:

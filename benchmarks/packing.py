@@ -1,6 +1,6 @@
 """Measures packing beside plain Pillow loops over the same files, and its memory as images grow.
 
-    python benchmarks/packing.py [--images 600] [--repeats 3] [--folder <a folder of pictures>]
+    python -m benchmarks.packing [--images 600] [--repeats 3] [--folder <a folder of pictures>]
 
 The plain way: as many independent processes as there are cores, each decoding its share of the
 files with Pillow, resizing them by the same filter and storing them in an array; nothing is
@@ -24,6 +24,7 @@ import pandas as pd
 import psutil
 from PIL import Image
 
+from benchmarks.measuring import Row
 from lib import paths
 from lib.data.workers import cores
 from lib.study import Study
@@ -40,10 +41,10 @@ images.flush()
 """
 PACK = """
 import sys
-sys.path.insert(0, sys.argv[2])
-from benchmarks.packing import study
-from lib.data import packing
 if __name__ == '__main__':
+    sys.path.insert(0, sys.argv[2])
+    from benchmarks.packing import study
+    from lib.data import packing
     packing.ensure(study(int(sys.argv[1])), 'pictures-gan')
 """
 
@@ -132,6 +133,17 @@ def measured(name: str, folder: Path, repeats: int) -> dict[str, object]:
         "ratio": statistics.median(other / one for one, other in rates),
         "memory, MiB": max(peak for _, (_, peak) in times),
     }
+
+
+def row(images: int, repeats: int) -> Row:
+    """The benchmark's row: packing so many PNGs of 1,024 px."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "in"
+        make(folder, images, 1024, ".png")
+        found = measured("", folder, repeats)
+    rates = {"value": found["packing, images/s"], "baseline": found["plain, images/s"]}
+    memory = found["memory, MiB"] / 1024
+    return Row("packing", None, unit="images/s", ratio=found["ratio"], memory=memory, **rates)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Measures Experiments 1 to 4 voted anew at the paper's size, with every switch and interval.
 
-    python benchmarks/revote.py [--epochs 50 --images 4000 --patches 256 --resamples 1000]
+    python -m benchmarks.revote [--epochs 50 --images 4000 --patches 256 --resamples 1000]
 
 A run of synthetic margins is stored; then all rules, all θ in all readings, and all quirks that
 only count votes otherwise are voted from it, each with all its statistics and their intervals, as
@@ -11,14 +11,15 @@ benchmarks/revote.csv.
 import argparse
 import json
 import os
-import resource
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
+from benchmarks.measuring import Row, highest_memory
 from lib import params, paths, runs, tables, voting
 from lib.settings import Quirks
 from lib.study import Run
@@ -29,11 +30,6 @@ SWITCHES = {
     "last_patch_only": {"last_patch_only": True},
     "even_crops_ties_wrong": {"even_crops_ties_wrong": True},
 }
-
-
-def peak_gib() -> float:
-    """The process's highest memory so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def store(run: Run, epochs: int, images: int, patches: int) -> None:
@@ -86,23 +82,43 @@ def vote(run: Run) -> dict[str, tuple[float, int]]:
     return spent
 
 
+def measured(
+    epochs: int, images: int, patches: int = 256, resamples: int = 1000
+) -> tuple[dict[str, tuple[float, int]], float]:
+    """Stores margins and votes; returns what `vote` returns, and the highest memory, GiB."""
+    before = os.environ.get("PATCHWISE_WORK")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["PATCHWISE_WORK"] = folder
+        overrides = {"bootstrap": {"resamples": resamples}}
+        run = params.run("paper", "ffhq", "stylegan2", 16, variant="synthetic", overrides=overrides)
+        store(run, epochs, images, patches)
+        with highest_memory(torch.device("cpu")) as highest:
+            spent = vote(run)
+            memory = highest()
+    del os.environ["PATCHWISE_WORK"]
+    if before is not None:
+        os.environ["PATCHWISE_WORK"] = before
+    return spent, memory
+
+
+def row(epochs: int, images: int) -> Row:
+    """The benchmark's row: the seconds of voting all anew."""
+    spent, memory = measured(epochs, images)
+    unit = f"s for {epochs} epochs of {images} images"
+    return Row("revote", 16, sum(took for took, _ in spent.values()), unit, memory=memory)
+
+
 def main() -> None:
     """Stores, votes, prints, writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("epochs", 50), ("images", 4000), ("patches", 256), ("resamples", 1000)):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["PATCHWISE_WORK"] = folder
-        overrides = {"bootstrap": {"resamples": asked.resamples}}
-        run = params.run("paper", "ffhq", "stylegan2", 16, variant="synthetic", overrides=overrides)
-        store(run, asked.epochs, asked.images, asked.patches)
-        spent = vote(run)
-    del os.environ["PATCHWISE_WORK"]
+    spent, memory = measured(**vars(asked))
     table = pd.DataFrame(spent, index=["seconds", "numbers"]).T
     table.loc["all"] = table.sum()
     size = f"{asked.epochs} x {asked.images} x {asked.patches}"
-    table = table.assign(size=size, resamples=asked.resamples, peak_gib=round(peak_gib(), 2))
+    table = table.assign(size=size, resamples=asked.resamples, peak_gib=round(memory, 2))
     table = table.assign(cores=len(os.sched_getaffinity(0))).round({"seconds": 2})
     print(table.to_string())
     target = Path(__file__).with_suffix(".csv")

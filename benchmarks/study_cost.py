@@ -1,6 +1,6 @@
 """Measures what a whole study costs: runs `make study` and samples its processes' memory.
 
-    python benchmarks/study_cost.py [--study demo]
+    python -m benchmarks.study_cost [--study demo]
 
 Run it in a checkout that has no results of the study yet, after `make setup`. Writes
 reports/<study>/cost.csv: seconds, peak memory in GiB (proportional set size of all processes,

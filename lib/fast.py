@@ -7,7 +7,7 @@ is folded into the convolutions. Parameters and their names stay timm's.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -60,10 +60,16 @@ class Scorer:
         return logits[:, 1] - logits[:, 0]
 
 
-def for_training(network: PatchNet) -> None:
-    """Makes training steps faster, if the network is on the CPU; they compute the same."""
+def for_training(network: PatchNet) -> Callable[[Tensor, torch.dtype], Tensor]:
+    """What gives training its logits, as `PatchNet.logits` does, with faster steps.
+
+    On a CPU the network's convolutions are rearranged; on a GPU the network is compiled, which
+    takes a minute or two at the first step.
+    """
     if next(network.parameters()).device.type == "cpu":
         _rearrange(network.backbone, Matrix, Shifted)
+        return network.logits
+    return torch.compile(network.logits)
 
 
 class _Features(nn.Module):

@@ -14,10 +14,11 @@ from sklearn.preprocessing import OneHotEncoder
 
 from lib.data.packing import CLASSES, Packed
 from lib.metrics import Estimate, interval
+from lib.settings import Altered
 
 KINDS = ["format", "mode", "tables", "subsampling"]
 NUMBERS = ["bytes", "bits", "quality", "progressive", "width", "height"]
-RESIZED = ("enlarged", "left as it was", "shrunk")
+RESIZED = ("enlarged", "left as they were", "shrunk")
 MOST_VALUES = 8
 FOLDS = 5
 SAME_SIDE = 0.1  # median sides that differ by less are no other history
@@ -166,7 +167,11 @@ def auc_within_folds(
 
 def history(packed: Packed) -> list[str]:
     """In plain sentences: what was done to both classes, and how far each was resized."""
-    data, size = packed.side["recipe"]["data"], packed.images.shape[1]
+    recipe, size = packed.side["recipe"], packed.images.shape[1]
+    if "test_images_of" in recipe:
+        how = Altered(**{key: recipe[key] for key in Altered.model_fields if key in recipe})
+        return [f"Both classes: {how.sources[0]}, in pixels; the files are that cell's."]
+    data = recipe["data"]
     quality = data.get("jpeg_quality")
     saved = f"saved as JPEG of quality {quality}" if quality else "not saved as JPEG"
     lines = [f"Both classes: crop {data['crop']}, resampled by {data['resample']}, {saved}."]

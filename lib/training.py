@@ -19,16 +19,15 @@ import pandas as pd
 import torch
 from filelock import FileLock
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from lib import checkpoints, paths, runs
 from lib.data import packing
-from lib.fast import Scorer, for_training
+from lib.fast import Scorer
 from lib.models import DTYPES, PatchNet, parameter_count, pick_device, pick_precision
-from lib.patches import cut, grid_origins
 from lib.progress import bar
 from lib.runs import load_margins_file, validated_epoch
 from lib.scoring import ScoringSet, resident, score, scoring_sets
+from lib.stepping import Stepper
 from lib.study import Run
 
 CHECK_EVERY = 50
@@ -75,8 +74,8 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
         sets = scoring_sets(run, packed, device)
         network.to(device, memory_format=torch.channels_last)
-        for_training(network)
-        _Session(run, draft, network, sets, DTYPES[precision]).complete(packed[run.train], watch)
+        stepper = _stepper(run, network, packed[run.train], DTYPES[precision])
+        _Session(run, draft, stepper, sets).complete(watch)
         shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
         draft.rename(run.folder)
     return run.folder
@@ -89,36 +88,32 @@ def describe(device: torch.device) -> str:
     return f"CPU, {torch.get_num_threads()} threads"
 
 
+def _stepper(
+    run: Run, network: PatchNet, packed: packing.Packed, precision: torch.dtype
+) -> Stepper:
+    """The network's training on the run's training split."""
+    rows, device = packed.rows("train"), next(network.parameters()).device
+    images = resident(packed.images[rows[0] : rows[-1] + 1], device)
+    labels = torch.from_numpy(packed.manifest["label"].to_numpy(np.int64)[rows])
+    rate = run.study.training.learning_rate
+    return Stepper(network, images, labels, run.patch_size, rate, precision)
+
+
 class _Session:
     """One network on its way through the epochs, in the folder in which its run is made."""
 
-    def __init__(
-        self,
-        run: Run,
-        folder: Path,
-        network: PatchNet,
-        sets: list[ScoringSet],
-        precision: torch.dtype,
-    ) -> None:
-        self.run, self.network, self.sets, self.precision = run, network, sets, precision
+    def __init__(self, run: Run, folder: Path, stepper: Stepper, sets: list[ScoringSet]) -> None:
+        self.run, self.stepper, self.sets = run, stepper, sets
+        self.network, self.optimizer = stepper.network, stepper.optimizer
         self.folder, self.epochs = folder, folder / "epochs"
-        self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), lr=run.study.training.learning_rate, fused=True
-        )
 
-    def complete(
-        self, packed: packing.Packed, watch: Callable[[pd.DataFrame], object] | None
-    ) -> None:
+    def complete(self, watch: Callable[[pd.DataFrame], object] | None) -> None:
         """Trains the epochs that are missing and joins what they scored."""
         history = self._resume()
         training = self.run.study.training
-        rows = packed.rows("train")
-        images = resident(packed.images[rows[0] : rows[-1] + 1], self.device)
-        labels = torch.from_numpy(packed.manifest["label"].to_numpy(np.int64)[rows])
         for epoch in range(len(history), training.epochs):
             begun = time.perf_counter()
-            loss, patches = self._train_epoch(epoch, images, labels.to(images.device))
+            loss, patches = self._train_epoch(epoch)
             trained = time.perf_counter()
             row = {"epoch": epoch, "loss": loss, "patches": patches}
             row |= {"learning_rate": training.learning_rate, "training_seconds": trained - begun}
@@ -128,29 +123,17 @@ class _Session:
                 watch(pd.DataFrame(history))
         self._join(history)
 
-    def _train_epoch(self, epoch: int, images: Tensor, labels: Tensor) -> tuple[float, int]:
+    def _train_epoch(self, epoch: int) -> tuple[float, int]:
         """One pass over the epoch's patches; returns the mean loss and how many there were."""
-        run, training = self.run, self.run.study.training
-        corners = torch.from_numpy(
-            grid_origins(run.study.data.image_size, run.patch_size).astype(np.int64)
-        ).to(images.device)
-        drawn = epoch_patches(
-            len(images) * len(corners), training.patches_per_epoch, run.seed, epoch
-        )
-        total, count = torch.zeros((), device=self.device), 0
+        seed, training = self.run.seed, self.run.study.training
+        drawn = epoch_patches(self.stepper.patches, training.patches_per_epoch, seed, epoch)
+        total, count = torch.zeros((), device=self.stepper.device), 0
         self.network.train()
-        torch.manual_seed((run.seed << 20) + epoch)  # for backbones with dropout
+        torch.manual_seed((seed << 20) + epoch)  # for backbones with dropout
         with bar(desc=f"epoch {epoch + 1} of {training.epochs}", total=len(drawn)) as progress:
             for number, batch in enumerate(batches(drawn, training.batch_size)):
-                at = torch.from_numpy(batch).to(images.device)
-                image, patch = at // len(corners), at % len(corners)  # (B,), (B,)
-                x = cut(images, image, corners[patch], run.patch_size).to(self.device)
-                y = labels[image].to(self.device)
-                loss = cross_entropy(self.network.logits(x, self.precision), y)
-                self.optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                self.optimizer.step()
-                total, count = total + loss.detach() * len(batch), count + len(batch)
+                total += self.stepper.step(batch) * len(batch)
+                count += len(batch)
                 if number % CHECK_EVERY == 0:
                     self._check_finite(total, epoch, number)
                 progress.update(len(batch))
@@ -171,7 +154,7 @@ class _Session:
         begun, epoch = time.perf_counter(), row["epoch"]
         draft = self.epochs / f".{epoch:03d}"
         shutil.rmtree(draft, ignore_errors=True)
-        scorer = Scorer(self.network, self.precision)
+        scorer = Scorer(self.network, self.stepper.precision)
         for scored in self._sets(altered=False):
             z = self._score(scorer, scored, draft, epoch)
             if scored.kind == "grid" and scored.cell == self.run.train:
@@ -230,7 +213,7 @@ class _Session:
             paths.write_whole(target, partial(shutil.copyfile, source / checkpoints.NETWORK))
         if altered := self._sets(altered=True):
             validated = checkpoints.load_network(self.folder / "best.safetensors", self.network)
-            scorer = Scorer(validated, self.precision)
+            scorer = Scorer(validated, self.stepper.precision)
             for scored in altered:
                 self._score(scorer, scored, self.folder, numbers[best])
         shutil.rmtree(self.epochs)

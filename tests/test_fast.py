@@ -81,6 +81,19 @@ def test_the_gradients_of_a_training_step_are_the_plain_networks(patch_size):
         assert (found.grad - expected.grad).abs().max() <= 1e-9 * scale, name
 
 
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_network_compiles_in_one_piece(precision):
+    """As on a GPU, but for the code that is generated there."""
+    plain = used(SMALL).train()
+    other = copy.deepcopy(plain)
+    compiled = torch.compile(other.logits, backend="aot_eager", fullgraph=True)
+    patches, y = drawn(8, 32), torch.tensor([0, 1] * 4)
+    cross_entropy(plain.logits(patches, precision), y).backward()
+    cross_entropy(compiled(patches, precision), y).backward()
+    for expected, found in zip(plain.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-3)
+
+
 def test_a_training_network_keeps_timms_state():
     network = models.PatchNet(XCEPTION, seed=0)
     names = {name: value.shape for name, value in network.backbone.state_dict().items()}

@@ -52,7 +52,7 @@ def test_properties_are_counted_by_class():
         ("size, px", "16 × 16"): (1, 0),
         ("size, px", "20 × 16"): (1, 2),
         ("resized", "enlarged"): (1, 0),
-        ("resized", "left as it was"): (1, 0),
+        ("resized", "left as they were"): (1, 0),
         ("resized", "shrunk"): (0, 2),
         ("JPEG quality", "no JPEG"): (1, 0),
         ("JPEG quality", "75"): (1, 1),
@@ -155,8 +155,15 @@ def test_history_says_where_classes_were_resized_differently():
 def test_history_of_classes_that_were_treated_alike():
     shared, *classes = metadata.history(cell(PIXELS, LABELS, side=[16, 32, 32, 32]))
     assert "not saved as JPEG" in shared
-    assert classes[0].startswith("real: 1 left as it was, 1 shrunk")
+    assert classes[0].startswith("real: 1 left as they were, 1 shrunk")
     assert len(metadata.history(cell(PIXELS, LABELS))) == 3
+
+
+def test_history_of_altered_test_images_says_what_was_done_to_them():
+    packed = cell(PIXELS, LABELS)
+    packed.side["recipe"] |= {"test_images_of": "ffhq-stylegan", "jpeg_quality": 50}
+    (said,) = metadata.history(packed)
+    assert said.startswith("Both classes: the test images of ffhq-stylegan, JPEG 50, in pixels")
 
 
 def test_the_auc_within_folds_compares_no_two_folds():

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from lib import checkpoints, models, patches, paths, runs, training
+from lib import checkpoints, models, patches, paths, runs, stepping, training
 from lib.data import packing
 from lib.fast import Scorer
 from lib.scoring import ScoringSet, score, scoring_sets
@@ -228,14 +228,14 @@ def test_statistics_that_do_not_touch_a_run_do_not_forbid_it():
 
 def test_a_loss_that_is_no_number_stops_and_says_what_to_do(monkeypatch):
     run = small_run(training={"epochs": 3, "batch_size": 8, "learning_rate": 0.003})
-    whole = training.cross_entropy
+    whole = stepping.cross_entropy
     calls = []
 
     def diverging(logits, labels):
         calls.append(1)
         return whole(logits, labels) * (float("nan") if len(calls) > 6 else 1)
 
-    monkeypatch.setattr(training, "cross_entropy", diverging)
+    monkeypatch.setattr(stepping, "cross_entropy", diverging)
     with pytest.raises(training.DivergedError) as stopped:
         training.train(run)
     assert "nan in epoch 1" in str(stopped.value) and "0.003" in str(stopped.value)

@@ -1,0 +1,85 @@
+"""All of Tables 1 to 4 for one network: scored once and voted, beside each table by itself.
+
+The released scripts run the network anew for each table, and for Table 4 for each θ.
+"""
+
+import numpy as np
+import torch
+
+from benchmarks.measuring import Row, highest_memory, in_turn, median
+from benchmarks.networks import SIZE, Pictures, network, plain_margins
+from lib import voting
+from lib.fast import Scorer
+from lib.patches import crop_origins, cut, grid_origins
+from lib.scoring import score
+from lib.settings import Voting
+
+THETAS = Voting().thetas
+
+
+def tables(
+    patch_size: int, images: int, repeats: int, device: torch.device, precision: torch.dtype
+) -> Row:
+    """A row: the seconds until the accuracies of Tables 1 to 4 are there."""
+    pictures, count = Pictures(images), (SIZE // patch_size) ** 2 + 1
+    ids = [str(number) for number in range(images)]
+    crops = crop_origins(ids, SIZE, patch_size, count, seed=0)
+    pixels = torch.from_numpy(pictures.images).to(device)
+    scorer = Scorer(network().to(device, memory_format=torch.channels_last), precision)
+    plain = network().backbone.to(device)
+
+    def ours() -> list[float]:
+        grid = score(scorer, pixels, grid_origins(SIZE, patch_size), patch_size)
+        random = score(scorer, pixels, crops, patch_size)
+        return _accuracies(grid, random, THETAS, pictures.labels)
+
+    def plainly() -> list[float]:
+        cropped = _as_images(pictures.images, crops, patch_size)
+        of_crops = Pictures(len(cropped))
+        of_crops.images = cropped
+
+        def grid() -> np.ndarray:
+            return plain_margins(plain, pictures, patch_size, device)
+
+        grid()  # Table 1
+        random = plain_margins(plain, of_crops, patch_size, device).reshape(-1)  # Table 3
+        random = random[: images * count].reshape(images, count)
+        found = _accuracies(grid(), random, THETAS[:1], pictures.labels)  # Table 2
+        for theta in THETAS[1:]:  # Table 4
+            found += _accuracies(grid(), random, [theta], pictures.labels)[-1:]
+        return found
+
+    with highest_memory(device) as highest:
+        ours()
+        memory = highest()
+    spent = in_turn(repeats, device, ours, plainly)
+    return Row(
+        *("tables", patch_size, median(mine for mine, _ in spent), f"s for {images} images"),
+        baseline=median(other for _, other in spent),
+        ratio=median(other / mine for mine, other in spent),
+        memory=memory,
+    )
+
+
+def _accuracies(
+    grid: np.ndarray, crops: np.ndarray, thetas: list[float], labels: np.ndarray
+) -> list[float]:
+    fake = labels.astype(bool)
+    found = [float(((grid > 0) == fake[:, None]).mean())]
+    scores = {"grid": voting.share_fake(grid), "crops": voting.share_fake(crops)}
+    found += [float((voting.verdicts(of, rule) == fake).mean()) for rule, of in scores.items()]
+    for vote in voting.confident(grid[None], thetas, "share").values():
+        found.append(float((voting.verdicts(vote.scores[0], "confident") == fake).mean()))
+    return found
+
+
+def _as_images(images: np.ndarray, origins: np.ndarray, patch_size: int) -> np.ndarray:
+    """Crops laid into images whose grid patches they are, the last one filled up with zeros."""
+    index = np.repeat(np.arange(len(images)), origins.shape[1])
+    patches = cut(images, index, origins.reshape(-1, 2), patch_size)
+    side = SIZE // patch_size
+    whole = -(-len(patches) // side**2)
+    filled = np.zeros((whole * side**2, *patches.shape[1:]), np.uint8)
+    filled[: len(patches)] = patches
+    laid = filled.reshape(whole, side, side, patch_size, patch_size, 3)
+    return laid.swapaxes(2, 3).reshape(whole, SIZE, SIZE, 3)

@@ -1,0 +1,41 @@
+"""What the machine can do at most: matrix products and copies, measured there and then."""
+
+import torch
+
+from benchmarks.measuring import Row, in_turn, median, seconds
+
+COPIED = 2**28  # bytes
+
+
+class Ceiling:
+    """Products of square matrices on a device, the fastest that it computes."""
+
+    def __init__(self, device: torch.device, precision: torch.dtype) -> None:
+        """Makes the matrices: large enough to keep a GPU busy, or to leave a CPU's caches."""
+        side = 8192 if device.type == "cuda" else 1536
+        self.operations, self.device = 2 * side**3, device
+        self.factors = [torch.randn(side, side, device=device).to(precision) for _ in range(2)]
+        for _ in range(3):
+            self.rate()
+
+    def rate(self, repeats: int = 3) -> float:
+        """Operations a second, each product counted as one multiplication and one addition."""
+        first, second = self.factors
+        return self.operations / median(
+            seconds(lambda: first @ second, self.device) for _ in range(repeats)
+        )
+
+
+def ceiling(name: str, device: torch.device, precision: torch.dtype, repeats: int) -> Row:
+    """A row: the matrix-product ceiling in one precision."""
+    product = Ceiling(device, precision)
+    rate = median(product.rate() for _ in range(repeats))
+    return Row(name, None, rate / 1e9, "GFLOP/s")
+
+
+def bandwidth(device: torch.device, repeats: int) -> Row:
+    """A row: bytes read and written in a second by copying within the device's memory."""
+    source = torch.ones(COPIED, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    spent = in_turn(repeats, device, lambda: target.copy_(source))
+    return Row("bandwidth", None, 2 * COPIED / median(s for (s,) in spent) / 1e9, "GB/s")

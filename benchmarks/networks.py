@@ -1,0 +1,161 @@
+"""Scoring and training beside the plain way: a DataLoader over arrays, fp32, channels first.
+
+The plain way cuts, scales and stacks the patches of an image one by one, as the released code and
+comparable projects do, and gives them to timm's own backbone. A rate counts images of 256 px.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.limits import Ceiling
+from benchmarks.measuring import Row, highest_memory, in_turn, median
+from lib.fast import Scorer
+from lib.models import PatchNet
+from lib.patches import grid_origins
+from lib.scoring import score
+from lib.settings import Model
+from lib.stepping import Stepper
+
+SIZE = 256
+BATCH = 128  # patches, the paper's
+
+
+class Patches(Dataset):
+    """The plain way's data: every grid patch of some images, float32 (3, p, p) in −1 to 1."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, patch_size: int) -> None:
+        self.images, self.labels, self.patch_size = images, labels, patch_size
+        self.origins = grid_origins(SIZE, patch_size)
+
+    def __len__(self) -> int:
+        return len(self.images) * len(self.origins)
+
+    def __getitem__(self, at: int) -> tuple[torch.Tensor, int]:
+        image, patch = divmod(at, len(self.origins))
+        (row, column), p = self.origins[patch], self.patch_size
+        pixels = self.images[image, row : row + p, column : column + p]
+        scaled = pixels.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+        return torch.from_numpy(scaled), int(self.labels[image])
+
+
+class Pictures:
+    """Random images to work on; what they show changes no time."""
+
+    def __init__(self, count: int) -> None:
+        generator = np.random.default_rng(0)
+        self.images = generator.integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
+        self.labels = np.arange(count, dtype=np.int64) % 2
+
+
+def network() -> PatchNet:
+    """An Xception; its weights change no time."""
+    return PatchNet(Model(), seed=0)
+
+
+def operations(patch_size: int) -> int:
+    """What an Xception's forward does for an image cut into such patches, additions counted too."""
+    one = torch.zeros(1, patch_size, patch_size, 3, dtype=torch.uint8)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network().eval().margins(one)
+    return counter.get_total_flops() * (SIZE // patch_size) ** 2
+
+
+def plain_margins(
+    backbone: nn.Module, pictures: Pictures, patch_size: int, device: torch.device
+) -> np.ndarray:
+    """The plain way to the margins of all grid patches, float32 (N, P)."""
+    backbone.eval()
+    found = []
+    with torch.no_grad():
+        for x, _ in DataLoader(Patches(pictures.images, pictures.labels, patch_size), BATCH):
+            logits = backbone(x.to(device))
+            found.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
+    return np.concatenate(found).reshape(len(pictures.images), -1)
+
+
+def scoring(
+    patch_size: int, images: int, repeats: int, device: torch.device, precision: torch.dtype
+) -> Row:
+    """A row: scoring, from uint8 images to margins."""
+    pictures, net = Pictures(images), network()
+    plain = network().backbone.to(device)
+    scorer = Scorer(net.to(device, memory_format=torch.channels_last), precision)
+    pixels = torch.from_numpy(pictures.images).to(device)
+    origins = grid_origins(SIZE, patch_size)
+
+    def ours() -> None:
+        score(scorer, pixels, origins, patch_size)
+
+    work = images * operations(patch_size)
+    return _compared(
+        Row("scoring", patch_size, 0, "images/s"),
+        *(ours, lambda: plain_margins(plain, pictures, patch_size, device)),
+        *(images, work, repeats, Ceiling(device, precision)),
+    )
+
+
+def training(
+    patch_size: int, images: int, repeats: int, device: torch.device, precision: torch.dtype
+) -> Row:
+    """A row: training, a few batches of grid patches drawn at random."""
+    pictures = Pictures(images)
+    pixels, labels = torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
+    net = network().to(device, memory_format=torch.channels_last).train()
+    stepper = Stepper(net, pixels.to(device), labels, patch_size, 1e-4, precision)
+    drawn = np.random.default_rng(0).permutation(stepper.patches)
+    batches = np.split(drawn, range(BATCH, len(drawn), BATCH))
+    plain = network().backbone.to(device).train()
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4)
+
+    def ours() -> None:
+        for batch in batches:
+            stepper.step(batch)
+
+    def plainly() -> None:
+        of = Patches(pictures.images, pictures.labels, patch_size)
+        for x, y in DataLoader(of, BATCH, shuffle=True):
+            loss = cross_entropy(plain(x.to(device)), y.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+
+    work = 3 * images * operations(patch_size)
+    return _compared(
+        Row("training", patch_size, 0, "images/s"),
+        *(ours, plainly, images, work, repeats, Ceiling(device, precision)),
+    )
+
+
+def _compared(
+    row: Row,
+    ours: Callable[[], None],
+    plain: Callable[[], object],
+    images: int,
+    work: int,
+    repeats: int,
+    ceiling: Ceiling,
+) -> Row:
+    """Fills a row from both ways, taken in turn with the ceiling."""
+    with highest_memory(ceiling.device) as highest:
+        ours()
+        row.memory = highest()
+    rates: list[float] = []
+
+    def limit() -> None:
+        rates.append(ceiling.rate())
+
+    spent = in_turn(repeats, ceiling.device, limit, ours, plain)
+    row.value = median(images / mine for _, mine, _ in spent)
+    row.baseline = median(images / other for *_, other in spent)
+    row.ratio = median(other / mine for _, mine, other in spent)
+    row.ceiling_share = median(
+        work / mine / rate for (_, mine, _), rate in zip(spent, rates[1:], strict=True)
+    )
+    return row

@@ -1,0 +1,103 @@
+"""The benchmark: that it measures what it says, and what its files hold. No time is judged."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import __main__ as bench
+from benchmarks import four_tables, limits, measuring, networks
+from benchmarks.measuring import Row
+from lib import params, paths
+from lib.fast import Scorer
+from lib.patches import grid_origins
+from lib.scoring import score
+
+CPU = torch.device("cpu")
+
+
+def test_an_xception_does_what_study_md_counts():
+    """The published counts for a 256-px image, in GFLOP, additions counted too."""
+    counted = [round(networks.operations(size) / 1e9, 1) for size in bench.PATCH_SIZES]
+    assert counted == [11.9, 11.8, 11.6, 11.3, 12.8]
+
+
+def test_the_plain_way_gives_the_same_margins():
+    pictures, net = networks.Pictures(2), networks.network().eval()
+    plain = networks.plain_margins(net.backbone, pictures, 64, CPU)
+    scorer = Scorer(net.to(memory_format=torch.channels_last), torch.float32)
+    ours = score(scorer, torch.from_numpy(pictures.images), grid_origins(256, 64), 64)
+    np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_both_ways_to_the_tables_give_the_same_accuracies(monkeypatch):
+    found = []
+
+    def once(repeats, device, *ways):
+        found.extend(way() for way in ways)
+        return [(1.0, 3.0)]
+
+    monkeypatch.setattr(four_tables, "in_turn", once)
+    row = four_tables.tables(128, 3, 1, CPU, torch.float32)
+    assert (row.value, row.ratio) == (1, 3) and len(found[0]) == len(found[1]) == 8
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_a_row_compares_ways_taken_in_turn(monkeypatch):
+    class Steady:
+        device = CPU
+
+        def rate(self) -> float:
+            return 100.0
+
+    def taken(repeats, device, limit, *ways):
+        for _ in range(1 + repeats):
+            limit()
+        return [(0, 2, 6), (0, 1, 4), (0, 4, 8)]
+
+    monkeypatch.setattr(networks, "in_turn", taken)
+    row = Row("scoring", 64, 0, "images/s")
+    networks._compared(row, lambda: None, lambda: None, 8, 120, 3, Steady())
+    assert (row.value, row.baseline, row.ratio) == (4, 8 / 6, 3)
+    assert row.ceiling_share == 120 / 2 / 100
+
+
+def test_the_json_file_is_a_list_of_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    rows = [limits.bandwidth(CPU, 1)]
+    rates = {"value": 4.0, "baseline": 2.0, "ratio": 2.0, "ceiling_share": 0.5, "memory": 1.5}
+    for name in ("scoring", "training"):
+        rows += [Row(name, size, unit="images/s", **rates) for size in bench.PATCH_SIZES]
+    monkeypatch.setattr(bench, "measured", lambda device, quick: iter(rows))
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--quick", "--device", "cpu"])
+    monkeypatch.setattr(bench.params, "load", lambda name: STUDY)
+    bench.main()
+    (file,) = (tmp_path / "reports" / "benchmarks").glob("*.json")
+    kept = json.loads(file.read_text())
+    keys = ["name", "patch_size", "value", "unit", "baseline", "ratio", "ceiling_share"]
+    assert [list(row) for row in kept] == [keys] * 11
+    assert kept[0]["name"] == "bandwidth" and kept[0]["value"] > 0 and kept[0]["ratio"] is None
+    text = file.with_suffix(".md").read_text()
+    assert "scoring" in text and "1.5" in text and "projected, not run" in text
+
+
+STUDY = params.load("paper")
+
+
+def test_the_protocols_hours_by_hand():
+    rows = [Row(name, 256, 100.0, "images/s", 50.0) for name in ("training", "scoring")]
+    study = STUDY.model_copy(update={"patch_sizes": [256]})
+    counts = study.data.per_class
+    cells = len(study.cells) - len(study.altered())
+    images = 50 * (2 * counts.train + 2 * (cells * counts.test + counts.validation))
+    table = bench.protocol(study, rows)
+    assert table.loc[256].tolist() == pytest.approx([images / 100 / 3600, images / 50 / 3600])
+
+
+def test_the_highest_memory_is_of_what_was_done_meanwhile():
+    with measuring.highest_memory(CPU) as highest:
+        before = highest()
+        block = np.ones(2**28, np.uint8)
+        assert highest() - before > 0.2
+        del block
