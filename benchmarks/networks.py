@@ -107,7 +107,7 @@ def training(
     pictures = Pictures(images)
     pixels, labels = torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
     net = network().to(device, memory_format=torch.channels_last).train()
-    stepper = Stepper(net, pixels.to(device), labels, patch_size, 1e-4, precision)
+    stepper = Stepper(net, pixels.to(device), labels, patch_size, precision)
     drawn = np.random.default_rng(0).permutation(stepper.patches)
     batches = np.split(drawn, range(BATCH, len(drawn), BATCH))
     plain = network().backbone.to(device).train()
@@ -115,7 +115,7 @@ def training(
 
     def ours() -> None:
         for batch in batches:
-            stepper.step(batch)
+            stepper.step(batch, 1e-4)
 
     def plainly() -> None:
         of = Patches(pictures.images, pictures.labels, patch_size)

@@ -132,7 +132,7 @@ class Experiments:
         )
 
     def overlays(self, section: Section, count: int) -> Section:
-        """Test pictures with their patches' P(fake), a figure per patch size."""
+        """Test pictures with their patches' P(fake), or that alone, a figure per patch size."""
         for run in self.runs:
             if run.is_whole_image or run.seed != self.study.seeds[0]:
                 continue
@@ -140,11 +140,14 @@ class Experiments:
             epoch = np.flatnonzero(scored.epochs == runs.validated(run))[0]
             of = [np.flatnonzero(scored.labels == label)[:count] for label in (0, 1)]
             chosen = np.concatenate(of)
-            images = packing.ensure(self.study, run.train).images[scored.image_index[chosen]]
+            images, what = None, "Each patch's P(fake) in some test images, which are not shown"
+            if self.study.show_pictures:
+                images = packing.ensure(self.study, run.train).images[scored.image_index[chosen]]
+                what = "Test images and each patch's P(fake)"
             titles = [("real", "fake")[label] for label in scored.labels[chosen]]
             figure = plots.overlay(images, expit(scored.margins[epoch, chosen]), titles)
             name = f"{run.train}, {run.variant}, {run.patch_size} px"
-            section.figure(figure, f"{self._kind} test images and each patch's P(fake): {name}.")
+            section.figure(figure, f"{self._kind} {what}: {name}.".strip())
         return section
 
     def generalization(self, section: Section) -> Section:

@@ -78,24 +78,26 @@ def margin_distributions(margins: np.ndarray, labels: np.ndarray) -> Figure:
     return done(figure)
 
 
-def overlay(images: np.ndarray, probabilities: np.ndarray, titles: Sequence[str]) -> Figure:
+def overlay(images: np.ndarray | None, probabilities: np.ndarray, titles: Sequence[str]) -> Figure:
     """Pictures, and below each its patches' P(fake): where it is judged fake.
 
     Args:
-        images: uint8 (N, S, S, 3).
+        images: uint8 (N, S, S, 3); None to show P(fake) without the pictures.
         probabilities: (N, P) of a grid, in [0, 1].
         titles: N.
     """
-    columns, size = max(len(images), 1), images.shape[1]
-    figure, axes = plt.subplots(2, columns, figsize=(1.45 * columns + 0.8, 3.2), squeeze=False)
+    columns, rows = max(len(probabilities), 1), 1 if images is None else 2
+    size = (1.45 * columns + 0.8, 1.6 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     side = round(probabilities.shape[1] ** 0.5)
-    for column, (image, p, title) in enumerate(zip(images, probabilities, titles, strict=True)):
-        axes[0, column].imshow(image)
+    for column, (p, title) in enumerate(zip(probabilities, titles, strict=True)):
+        if images is not None:
+            axes[0, column].imshow(images[column])
+            axes[1, column].imshow(images[column], alpha=0.45, extent=(0, 1, 0, 1))
         axes[0, column].set_title(title, fontsize=8, color=PALETTE.get(title.split()[0], "0.2"))
-        axes[1, column].imshow(image, alpha=0.45)
-        shown = axes[1, column].imshow(
-            assemble(p, size, size // side), cmap=VERDICT_MAP, vmin=0, vmax=1, alpha=0.72,
-            extent=(-0.5, size - 0.5, size - 0.5, -0.5),
+        shown = axes[-1, column].imshow(
+            assemble(p, side, 1), cmap=VERDICT_MAP, vmin=0, vmax=1, extent=(0, 1, 0, 1),
+            alpha=1 if images is None else 0.72,
         )  # fmt: skip
     for axis in axes.flat:
         axis.axis("off")

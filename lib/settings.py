@@ -185,6 +185,8 @@ class Training(Strict):
     epochs: Positive = 50
     batch_size: int = Field(128, ge=2, strict=True)
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Whether the learning rate stays, or falls to zero over all steps as half a cosine."""
     patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

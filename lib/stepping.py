@@ -23,7 +23,6 @@ class Stepper:
         images: Tensor,
         labels: Tensor,
         patch_size: int,
-        learning_rate: float,
         precision: torch.dtype,
     ) -> None:
         """Prepares the network, on its device, and its optimizer, Adam.
@@ -33,7 +32,6 @@ class Stepper:
             images: uint8 (N, S, S, 3), on the network's device or in the computer's memory.
             labels: int64 (N,), on any device.
             patch_size: p, px; divides S.
-            learning_rate: of Adam.
             precision: float32, or bfloat16 for all but the last layer.
         """
         self.network, self.patch_size, self.precision = network, patch_size, precision
@@ -42,18 +40,19 @@ class Stepper:
         corners = grid_origins(images.shape[1], patch_size).astype(np.int64)
         self.corners = torch.from_numpy(corners).to(images.device)
         self.logits = for_training(network)
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam(network.parameters(), fused=True)
 
     @property
     def patches(self) -> int:
         """How many grid patches the images have."""
         return len(self.images) * len(self.corners)
 
-    def step(self, batch: np.ndarray) -> Tensor:
+    def step(self, batch: np.ndarray, learning_rate: float) -> Tensor:
         """One step on grid patches.
 
         Args:
             batch: int64 (B,): patch k of image n is n · P + k.
+            learning_rate: of this step.
 
         Returns:
             The mean loss before the step, float32 (), on the device.
@@ -65,6 +64,7 @@ class Stepper:
         loss = cross_entropy(self.logits(x, self.precision), y)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.step()
         return loss.detach()
 

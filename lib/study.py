@@ -44,6 +44,8 @@ class Study(Strict):
     seeds: list[Natural] = Field([0], min_length=1)
     variants: dict[Name, dict[str, Any]] = {}
     deviations: list[str] = []
+    show_pictures: bool = True
+    """Whether the report shows some of the pictures, or where they are judged fake alone."""
     model: Model = Model()
     training: Training = Training()
     voting: Voting = Voting()

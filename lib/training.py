@@ -27,6 +27,7 @@ from lib.models import DTYPES, PatchNet, parameter_count, pick_device, pick_prec
 from lib.progress import bar
 from lib.runs import load_margins_file, validated_epoch
 from lib.scoring import ScoringSet, resident, score, scoring_sets
+from lib.settings import Training
 from lib.stepping import Stepper
 from lib.study import Run
 
@@ -95,8 +96,7 @@ def _stepper(
     rows, device = packed.rows("train"), next(network.parameters()).device
     images = resident(packed.images[rows[0] : rows[-1] + 1], device)
     labels = torch.from_numpy(packed.manifest["label"].to_numpy(np.int64)[rows])
-    rate = run.study.training.learning_rate
-    return Stepper(network, images, labels, run.patch_size, rate, precision)
+    return Stepper(network, images, labels, run.patch_size, precision)
 
 
 class _Session:
@@ -113,32 +113,34 @@ class _Session:
         training = self.run.study.training
         for epoch in range(len(history), training.epochs):
             begun = time.perf_counter()
-            loss, patches = self._train_epoch(epoch)
+            loss, patches, rate = self._train_epoch(epoch)
             trained = time.perf_counter()
             row = {"epoch": epoch, "loss": loss, "patches": patches}
-            row |= {"learning_rate": training.learning_rate, "training_seconds": trained - begun}
+            row |= {"learning_rate": rate, "training_seconds": trained - begun}
             history.append(self._score_epoch(row))
             self._prune(history)
             if watch:
                 watch(pd.DataFrame(history))
         self._join(history)
 
-    def _train_epoch(self, epoch: int) -> tuple[float, int]:
-        """One pass over the epoch's patches; returns the mean loss and how many there were."""
+    def _train_epoch(self, epoch: int) -> tuple[float, int, float]:
+        """One pass over the epoch's patches: the mean loss, how many there were, the first rate."""
         seed, training = self.run.seed, self.run.study.training
         drawn = epoch_patches(self.stepper.patches, training.patches_per_epoch, seed, epoch)
+        parts = batches(drawn, training.batch_size)
+        rates = learning_rates(training, epoch, len(parts))
         total, count = torch.zeros((), device=self.stepper.device), 0
         self.network.train()
         torch.manual_seed((seed << 20) + epoch)  # for backbones with dropout
         with bar(desc=f"epoch {epoch + 1} of {training.epochs}", total=len(drawn)) as progress:
-            for number, batch in enumerate(batches(drawn, training.batch_size)):
-                total += self.stepper.step(batch) * len(batch)
+            for number, (batch, rate) in enumerate(zip(parts, rates, strict=True)):
+                total += self.stepper.step(batch, rate) * len(batch)
                 count += len(batch)
                 if number % CHECK_EVERY == 0:
                     self._check_finite(total, epoch, number)
                 progress.update(len(batch))
         self._check_finite(total, epoch, number)
-        return total.item() / count, count
+        return total.item() / count, count, rates[0]
 
     def _check_finite(self, total: Tensor, epoch: int, batch: int) -> None:
         if not torch.isfinite(total):
@@ -222,6 +224,14 @@ class _Session:
 def epoch_patches(patches: int, budget: int | None, seed: int, epoch: int) -> np.ndarray:
     """The patches of one epoch in the order of training, int64, from (seed, epoch) alone."""
     return np.random.default_rng((seed, epoch)).permutation(patches)[:budget]
+
+
+def learning_rates(training: Training, epoch: int, steps: int) -> list[float]:
+    """The learning rate of each of an epoch's steps."""
+    if training.schedule == "constant":
+        return [training.learning_rate] * steps
+    done = (epoch * steps + np.arange(steps)) / (training.epochs * steps)  # (steps,), in [0, 1)
+    return (training.learning_rate * (1 + np.cos(np.pi * done)) / 2).tolist()
 
 
 def batches(drawn: np.ndarray, size: int) -> list[np.ndarray]:

@@ -81,8 +81,18 @@ def test_an_overlay_shows_each_picture_and_its_map():
     np.testing.assert_allclose(maps[2].get_array(), p[2].reshape(2, 2))
     for shown in maps:
         assert shown.get_clim() == (0, 1)
-        assert list(shown.get_extent()) == [-0.5, 15.5, 15.5, -0.5]
+        assert list(shown.get_extent()) == [0, 1, 0, 1]
     assert len(plots.overlay(IMAGES[:1], p[:1, :1], TITLES[:1]).axes) == 3
+
+
+def test_an_overlay_without_pictures_shows_the_maps_alone():
+    p = np.linspace(0, 1, 20).reshape(5, 4)
+    figure = plots.overlay(None, p, TITLES)
+    assert len(figure.axes) == 5 + 1
+    for values, axes in zip(p, figure.axes, strict=False):
+        (shown,) = axes.images
+        np.testing.assert_allclose(shown.get_array(), values.reshape(2, 2))
+        assert axes.get_title()
 
 
 def test_crops_are_drawn_where_they_lie_in_their_verdicts_colour():

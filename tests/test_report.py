@@ -201,6 +201,13 @@ def test_a_studys_report_has_every_section(study, work):
     assert (path.parent / "overview.png").is_file()
 
 
+def test_pictures_are_left_out_of_the_report_where_the_study_says_so(study, work, monkeypatch):
+    monkeypatch.setattr(packing, "ensure", lambda *_: pytest.fail("pictures were opened"))
+    report = StudyReport(study.model_copy(update={"show_pictures": False}))
+    text = report.overlays(count=2)._repr_html_()
+    assert "which are not shown" in text and text.count("<img") == 2
+
+
 @pytest.mark.parametrize("made", ["exp1/*p008*", "exp4/*", "exp5/*p008*"])
 def test_a_report_holds_what_has_been_run_and_invents_nothing(study, work, made):
     folder = paths.results("tiny") / "tables"

@@ -47,6 +47,7 @@ def test_a_config_holds_all_that_the_results_depend_on(make_run):
         "epochs": 50,
         "batch_size": 128,
         "learning_rate": 1e-3,
+        "schedule": "constant",
         "patches_per_epoch": None,
     }
     assert config["quirks"] == {}

@@ -17,7 +17,7 @@ def stepper(precision: torch.dtype = torch.float32) -> Stepper:
     network = models.PatchNet(Model(name="test_resnet"), seed=0)
     network.to(memory_format=torch.channels_last).train()
     images, labels = torch.from_numpy(IMAGES), torch.from_numpy(LABELS)
-    return Stepper(network, images, labels, 16, 1e-3, precision)
+    return Stepper(network, images, labels, 16, precision)
 
 
 def test_a_step_is_adams_on_the_patches_of_the_batch():
@@ -33,7 +33,7 @@ def test_a_step_is_adams_on_the_patches_of_the_batch():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        torch.testing.assert_close(steps.step(batch), loss.detach(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(steps.step(batch, 1e-3), loss.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
         steps.network.backbone.fc.weight, network.backbone.fc.weight, rtol=1e-3, atol=1e-4
     )
@@ -42,6 +42,6 @@ def test_a_step_is_adams_on_the_patches_of_the_batch():
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_the_loss_falls(precision):
     steps, batch = stepper(precision), np.arange(20)
-    losses = [steps.step(batch) for _ in range(15)]
+    losses = [steps.step(batch, 1e-3) for _ in range(15)]
     assert losses[0].dtype == torch.float32 and losses[0].ndim == 0
     assert losses[-1] < losses[0] / 2

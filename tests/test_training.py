@@ -18,7 +18,7 @@ from lib import checkpoints, models, patches, paths, runs, stepping, training
 from lib.data import packing
 from lib.fast import Scorer
 from lib.scoring import ScoringSet, score, scoring_sets
-from lib.settings import Model, Quirks
+from lib.settings import Model, Quirks, Training
 from lib.study import Run, Study
 
 CELLS = ("leaves-gan_a", "stones-gan_a")
@@ -286,6 +286,21 @@ def test_an_epochs_patches_depend_on_seed_and_epoch_alone():
     assert len(set(first.tolist())) == 12 and set(first.tolist()) <= set(range(40))
     assert first.tolist() != training.epoch_patches(40, 12, seed=3, epoch=6).tolist()
     assert sorted(training.epoch_patches(40, None, seed=3, epoch=5)) == list(range(40))
+
+
+def test_the_learning_rate_stays_or_falls_as_half_a_cosine():
+    constant = Training(epochs=2, learning_rate=0.01)
+    assert training.learning_rates(constant, 1, 3) == [0.01] * 3
+    cosine = Training(epochs=2, learning_rate=0.01, schedule="cosine")
+    rates = [training.learning_rates(cosine, epoch, 2) for epoch in (0, 1)]
+    half = 0.5**0.5
+    assert np.concatenate(rates) / 0.01 == pytest.approx([1, (1 + half) / 2, 1 / 2, (1 - half) / 2])
+
+
+def test_the_history_tells_the_learning_rate():
+    run = small_run(training={"epochs": 2, "batch_size": 8, "schedule": "cosine"})
+    training.train(run)
+    assert runs.history(run)["learning_rate"].tolist() == pytest.approx([1e-3, 5e-4])
 
 
 def test_a_last_batch_of_one_is_left_out():
