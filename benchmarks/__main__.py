@@ -93,7 +93,8 @@ def page(rows: list[Row], device: torch.device, *, quick: bool) -> str:
             "Pillow loops, one process a core, that neither check nor note. `ceiling_share`: the "
             "network's arithmetic in a second over the matrix-product ceiling of the precision, "
             "measured beside it; training counts three times the forward. Images have 256 px, "
-            "networks are Xceptions. `tables`: Tables 1 to 4 for one network. "
+            f"networks are Xceptions, batches have {networks.BATCH} patches, or all of the few "
+            "images there are. `tables`: Tables 1 to 4 for one network. "
             "`packing`: PNGs of 1,024 px. `revote`: all rules, θ, readings, quirks and intervals "
             "from stored margins. `memory`: the process's highest while ours ran, or the GPU's.",
             "",

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.limits import Ceiling
 from benchmarks.measuring import Row, highest_memory, in_turn, median
+from lib.data.workers import cores
 from lib.fast import Scorer
 from lib.models import PatchNet
 from lib.patches import grid_origins
@@ -23,7 +24,7 @@ from lib.settings import Model
 from lib.stepping import Stepper
 
 SIZE = 256
-BATCH = 128  # patches, the paper's
+BATCH = 128  # patches at most, the paper's
 
 
 class Patches(Dataset):
@@ -42,6 +43,17 @@ class Patches(Dataset):
         pixels = self.images[image, row : row + p, column : column + p]
         scaled = pixels.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
         return torch.from_numpy(scaled), int(self.labels[image])
+
+
+def _loader(
+    pictures: "Pictures", patch_size: int, device: torch.device, *, shuffle: bool = False
+) -> DataLoader:
+    """Loads on the CPU itself; beside a GPU, in a process for each core but one."""
+    workers = {}
+    if device.type == "cuda":
+        workers = {"num_workers": max(1, cores() - 1), "pin_memory": True}
+    of = Patches(pictures.images, pictures.labels, patch_size)
+    return DataLoader(of, BATCH, shuffle=shuffle, **workers)
 
 
 class Pictures:
@@ -73,7 +85,7 @@ def plain_margins(
     backbone.eval()
     found = []
     with torch.no_grad():
-        for x, _ in DataLoader(Patches(pictures.images, pictures.labels, patch_size), BATCH):
+        for x, _ in _loader(pictures, patch_size, device):
             logits = backbone(x.to(device))
             found.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
     return np.concatenate(found).reshape(len(pictures.images), -1)
@@ -103,7 +115,8 @@ def scoring(
 def training(
     patch_size: int, images: int, repeats: int, device: torch.device, precision: torch.dtype
 ) -> Row:
-    """A row: training, a few batches of grid patches drawn at random."""
+    """A row: training, one pass over the images' grid patches in random order."""
+    torch.compiler.reset()  # as in a process of its own
     pictures = Pictures(images)
     pixels, labels = torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
     net = network().to(device, memory_format=torch.channels_last).train()
@@ -111,15 +124,14 @@ def training(
     drawn = np.random.default_rng(0).permutation(stepper.patches)
     batches = np.split(drawn, range(BATCH, len(drawn), BATCH))
     plain = network().backbone.to(device).train()
-    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4)
+    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4, fused=True)
 
     def ours() -> None:
         for batch in batches:
             stepper.step(batch, 1e-4)
 
     def plainly() -> None:
-        of = Patches(pictures.images, pictures.labels, patch_size)
-        for x, y in DataLoader(of, BATCH, shuffle=True):
+        for x, y in _loader(pictures, patch_size, device, shuffle=True):
             loss = cross_entropy(plain(x.to(device)), y.to(device))
             optimizer.zero_grad()
             loss.backward()

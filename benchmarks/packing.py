@@ -37,7 +37,6 @@ files = open(sys.argv[1]).read().splitlines()
 images = np.lib.format.open_memmap(sys.argv[2], 'w+', np.uint8, (len(files), 256, 256, 3))
 for row, file in enumerate(files):
     images[row] = Image.open(file).convert('RGB').resize((256, 256), Image.Resampling.LANCZOS)
-images.flush()
 """
 PACK = """
 import sys
@@ -111,14 +110,20 @@ def ours(folder: Path, images: int) -> tuple[float, float]:
 
 def memory(process: psutil.Process) -> float:
     """What a process and its children hold, MiB, without the pages of mapped files."""
-    total = 0
+    total, shared = 0, 0
     for one in (process, *process.children(recursive=True)):
         try:
             lines = Path(f"/proc/{one.pid}/status").read_text().splitlines()
         except OSError:  # it has ended
             continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
-    return total / 1024
+        found = dict(line.split(":", 1) for line in lines)
+        total += _kib(found["RssAnon"])
+        shared = max(shared, _kib(found["RssShmem"]))  # the same pages in all of them
+    return (total + shared) / 1024
+
+
+def _kib(text: str) -> int:
+    return int(text.split()[0])
 
 
 def measured(name: str, folder: Path, repeats: int) -> dict[str, object]:

@@ -63,13 +63,15 @@ class Scorer:
 def for_training(network: PatchNet) -> Callable[[Tensor, torch.dtype], Tensor]:
     """What gives training its logits, as `PatchNet.logits` does, with faster steps.
 
-    On a CPU the network's convolutions are rearranged; on a GPU the network is compiled, which
-    takes a minute or two at the first step.
+    On a CPU the network's convolutions are rearranged. On a GPU the network is compiled, which
+    takes a minute or two at the first step and at the last, smaller batch; where it cannot be, for
+    want of a C compiler, say, it stays as it is.
     """
     if next(network.parameters()).device.type == "cpu":
         _rearrange(network.backbone, Matrix, Shifted)
         return network.logits
-    return torch.compile(network.logits)
+    torch._dynamo.config.suppress_errors = True
+    return torch.compile(network.logits, dynamic=False)
 
 
 class _Features(nn.Module):

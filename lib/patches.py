@@ -75,9 +75,10 @@ def cut(images: Any, index: Any, origins: Any, patch_size: int) -> Any:
     Returns:
         (B, p, p, 3), of the images' dtype.
     """
-    steps = np.arange(patch_size)
-    if not isinstance(images, np.ndarray):
-        steps = index.new_tensor(steps)
+    if isinstance(images, np.ndarray):
+        steps = np.arange(patch_size)
+    else:
+        steps = index.new_ones(patch_size).cumsum(0) - 1  # copies nothing to a GPU
     rows = origins[:, 0, None] + steps  # (B, p)
     columns = origins[:, 1, None] + steps  # (B, p)
     return images[index[:, None, None], rows[:, :, None], columns[:, None, :]]

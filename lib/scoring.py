@@ -14,7 +14,7 @@ from lib.patches import crop_origins, cut, grid_origins, strips
 from lib.runs import Margins, save_margins
 from lib.study import Run
 
-PIXELS_PER_BATCH = 2**20
+PIXELS_PER_BATCH = {"cpu": 2**20, "cuda": 2**24}
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def scoring_sets(run: Run, packed: dict[str, Packed], device: torch.device) -> l
     for cell, split in wanted:
         rows = packed[cell].rows(split)
         pixels = packed[cell].images[rows[0] : rows[-1] + 1]
-        images = resident(pixels, device)
+        once = cell in run.study.altered()
+        images = torch.from_numpy(pixels) if once else resident(pixels, device)
         folded = run.study.quirks.strips and cell != run.train
         labels = packed[cell].manifest["label"].to_numpy(np.uint8)[rows]
         rest = {"labels": labels, "rows": rows, "packed_hash": packed[cell].side["hashes"][split]}
@@ -101,7 +102,7 @@ def score(scorer: Scorer, images: Tensor, origins: np.ndarray, patch_size: int) 
     corners = torch.from_numpy(everywhere.astype(np.int64)).to(images.device)  # (N·P, 2)
     index = torch.arange(count, device=images.device).repeat_interleave(per_image)  # (N·P,)
     margins = torch.empty(count * per_image, device=scorer.device)
-    step = max(1, PIXELS_PER_BATCH // patch_size**2)
+    step = max(1, PIXELS_PER_BATCH[scorer.device.type] // patch_size**2)
     for part in (slice(start, start + step) for start in range(0, len(index), step)):
         batch = cut(images, index[part], corners[part], patch_size).to(scorer.device)
         margins[part] = scorer.margins(batch)

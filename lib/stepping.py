@@ -57,7 +57,9 @@ class Stepper:
         Returns:
             The mean loss before the step, float32 (), on the device.
         """
-        at = torch.from_numpy(batch).to(self.images.device)
+        at = torch.from_numpy(batch)
+        if self.images.device == self.device:
+            at = self._moved(at)
         image, patch = at // len(self.corners), at % len(self.corners)  # (B,), (B,)
         x = self._moved(cut(self.images, image, self.corners[patch], self.patch_size))
         y = self.labels[self._moved(image)]

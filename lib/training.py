@@ -73,12 +73,13 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
             runs.refuse_mixing(draft, config)
         text = json.dumps(config, indent=1)
         paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
-        sets = scoring_sets(run, packed, device)
         network.to(device, memory_format=torch.channels_last)
         stepper = _stepper(run, network, packed[run.train], DTYPES[precision])
+        sets = scoring_sets(run, packed, device)  # what is used in every step has the first place
         _Session(run, draft, stepper, sets).complete(watch)
         shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
         draft.rename(run.folder)
+        shutil.rmtree(run.folder / "epochs")
     return run.folder
 
 
@@ -200,7 +201,7 @@ class _Session:
             checkpoints.drop(self._epoch_folder(epoch), network=epoch != best)
 
     def _join(self, history: list[dict[str, Any]]) -> None:
-        """Writes the run's final files from its epochs' folders, and removes those."""
+        """Writes the run's final files from its epochs' folders."""
         numbers = [row["epoch"] for row in history]
         for scored in self._sets(altered=False):
             where = (scored.cell, scored.split, scored.kind)
@@ -218,7 +219,6 @@ class _Session:
             scorer = Scorer(validated, self.stepper.precision)
             for scored in altered:
                 self._score(scorer, scored, self.folder, numbers[best])
-        shutil.rmtree(self.epochs)
 
 
 def epoch_patches(patches: int, budget: int | None, seed: int, epoch: int) -> np.ndarray:

@@ -24,16 +24,18 @@ def test_a_step_is_adams_on_the_patches_of_the_batch():
     steps, batch = stepper(), np.array([0, 7, 13, 18])
     assert steps.patches == 20
     network = models.PatchNet(Model(name="test_resnet"), seed=0).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(network.parameters())
     grids = [patches.cut(IMAGES, np.full(4, n), patches.grid_origins(32, 16), 16) for n in range(5)]
     x = torch.from_numpy(np.concatenate(grids)[batch])
     y = torch.from_numpy(LABELS[batch // 4])
-    for _ in range(2):
+    for rate in (1e-4, 1e-2):
+        optimizer.param_groups[0]["lr"] = rate
         loss = cross_entropy(network.logits(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        torch.testing.assert_close(steps.step(batch, 1e-3), loss.detach(), rtol=1e-4, atol=1e-5)
+        found = steps.step(batch, rate)
+        torch.testing.assert_close(found, loss.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
         steps.network.backbone.fc.weight, network.backbone.fc.weight, rtol=1e-3, atol=1e-4
     )

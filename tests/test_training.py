@@ -316,7 +316,7 @@ def test_scoring_does_not_depend_on_the_batch_size(monkeypatch):
     origins = patches.grid_origins(32, 16)
     scorer = Scorer(network, torch.float32)
     whole = score(scorer, images, origins, 16)
-    monkeypatch.setattr("lib.scoring.PIXELS_PER_BATCH", 5 * 16 * 16)
+    monkeypatch.setattr("lib.scoring.PIXELS_PER_BATCH", {"cpu": 5 * 16 * 16})
     np.testing.assert_allclose(whole, score(scorer, images, origins, 16), atol=1e-5)
     assert whole.shape == (3, 4)
 
