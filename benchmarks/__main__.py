@@ -28,7 +28,7 @@ PATCH_SIZES = (256, 128, 64, 32, 16)
 def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
     """All rows."""
     precision = DTYPES[pick_precision("auto", device)]
-    repeats, images = (3, 4) if quick else (7, 16)
+    repeats, images = (2, 4) if quick else (7, 16)
     if device.type == "cuda":
         images *= 32
     yield limits.ceiling("ceiling_fp32", device, torch.float32, repeats)
@@ -38,7 +38,7 @@ def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
         for size in PATCH_SIZES:
             yield measure(size, count, repeats, device, precision)
     yield four_tables.tables(64, images // 2, 1 if quick else 3, device, precision)
-    yield packing.row(images=120 if quick else 600, repeats=1 if quick else 3)
+    yield packing.row(images=300 if quick else 600, repeats=1 if quick else 3)
     yield revote.row(epochs=5 if quick else 50, images=1000 if quick else 4000)
 
 

@@ -5,18 +5,22 @@ import torch
 from benchmarks.measuring import Row, in_turn, median, seconds
 
 COPIED = 2**28  # bytes
+LARGEST, A_WHILE = 8192, 0.01  # rows and columns; seconds
 
 
 class Ceiling:
     """Products of square matrices on a device, the fastest that it computes."""
 
     def __init__(self, device: torch.device, precision: torch.dtype) -> None:
-        """Makes the matrices: large enough to keep a GPU busy, or to leave a CPU's caches."""
-        side = 8192 if device.type == "cuda" else 1536
-        self.operations, self.device = 2 * side**3, device
-        self.factors = [torch.randn(side, side, device=device).to(precision) for _ in range(2)]
-        for _ in range(3):
+        """Makes the matrices: as large as is needed for a product to take a while."""
+        self.device, side = device, 256
+        while True:
+            side *= 2
+            self.operations = 2 * side**3
+            self.factors = [torch.randn(side, side, device=device).to(precision) for _ in range(2)]
             self.rate()
+            if side == LARGEST or self.operations / self.rate() > A_WHILE:
+                return
 
     def rate(self, repeats: int = 3) -> float:
         """Operations a second, each product counted as one multiplication and one addition."""

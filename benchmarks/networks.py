@@ -4,6 +4,7 @@ The plain way cuts, scales and stacks the patches of an image one by one, as the
 comparable projects do, and gives them to timm's own backbone. A rate counts images of 256 px.
 """
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -70,6 +71,7 @@ def network() -> PatchNet:
     return PatchNet(Model(), seed=0)
 
 
+@functools.cache
 def operations(patch_size: int) -> int:
     """What an Xception's forward does for an image cut into such patches, additions counted too."""
     one = torch.zeros(1, patch_size, patch_size, 3, dtype=torch.uint8)

@@ -72,7 +72,9 @@ def make(folder: Path, count: int, size: int, suffix: str) -> None:
         coarse = generator.integers(0, 256, (24, 24, 3), np.uint8)
         smooth = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
         pixels = np.asarray(smooth, np.float32) + np.roll(grain, number, 0)
-        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, quality=75)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
+            file, quality=75, compress_level=1
+        )
 
 
 def plain(folder: Path, scratch: Path) -> float:
