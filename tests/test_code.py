@@ -19,7 +19,7 @@ STATIONS = (
     {"paths", "settings", "study", "params", "code", "progress"},
     {"data"},
     {"patches"},
-    {"models", "runs", "scoring", "checkpoints", "training", "__main__"},
+    {"models", "fast", "stepping", "runs", "scoring", "checkpoints", "training", "__main__"},
     {"voting", "quirks"},
     {"metrics", "curves"},
     {"cues", "metadata", "audit"},
