@@ -111,7 +111,10 @@ def ours(folder: Path, images: int) -> tuple[float, float]:
 
 
 def memory(process: psutil.Process) -> float:
-    """What a process and its children hold, MiB, without the pages of mapped files."""
+    """What a process and its children hold, MiB, without the pages of mapped files.
+
+    One that has just ended holds nothing, and says so by leaving the lines out.
+    """
     total, shared = 0, 0
     for one in (process, *process.children(recursive=True)):
         try:
@@ -119,8 +122,8 @@ def memory(process: psutil.Process) -> float:
         except OSError:  # it has ended
             continue
         found = dict(line.split(":", 1) for line in lines)
-        total += _kib(found["RssAnon"])
-        shared = max(shared, _kib(found["RssShmem"]))  # the same pages in all of them
+        total += _kib(found.get("RssAnon", "0"))
+        shared = max(shared, _kib(found.get("RssShmem", "0")))  # the same pages in all of them
     return (total + shared) / 1024
 
 
