@@ -3,10 +3,12 @@
 The released scripts run the network anew for each table, and for Table 4 for each θ.
 """
 
+from statistics import median
+
 import numpy as np
 import torch
 
-from benchmarks.measuring import Row, highest_memory, in_turn, median
+from benchmarks.measuring import Row, highest_memory, in_turn
 from benchmarks.networks import SIZE, Pictures, network, plain_margins
 from lib import voting
 from lib.fast import Scorer

@@ -1,8 +1,10 @@
 """What the machine can do at most: matrix products and copies, measured there and then."""
 
+from statistics import median
+
 import torch
 
-from benchmarks.measuring import Row, in_turn, median, seconds
+from benchmarks.measuring import Row, in_turn, seconds
 
 COPIED = 2**28  # bytes
 LARGEST, A_WHILE = 8192, 0.01  # rows and columns; seconds

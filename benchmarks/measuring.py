@@ -1,6 +1,5 @@
 """Seconds of two ways taken in turn, the highest memory of a piece of work, and a table's row."""
 
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -49,11 +48,6 @@ def in_turn(
     for way in ways:
         seconds(way, device)
     return [tuple(seconds(way, device) for way in ways) for _ in range(repeats)]
-
-
-def median(values: Iterator[float]) -> float:
-    """The median of some numbers."""
-    return statistics.median(values)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ comparable projects do, and gives them to timm's own backbone. A rate counts ima
 
 import functools
 from collections.abc import Callable
+from statistics import median
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.limits import Ceiling
-from benchmarks.measuring import Row, highest_memory, in_turn, median
+from benchmarks.measuring import Row, highest_memory, in_turn
 from lib.data.workers import cores
 from lib.fast import Scorer
 from lib.models import PatchNet

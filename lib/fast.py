@@ -15,7 +15,7 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
-from lib.models import PatchNet, decide
+from lib.models import FAKE, REAL, PatchNet, decide
 
 SMALL = {"training": 3, "scoring": 1}
 """px: depthwise convolutions on maps up to this side are sums of shifted products. Forward alone,
@@ -57,7 +57,7 @@ class Scorer:
             float32 (B,).
         """
         logits = decide(self.features, self.classifier, patches, self.quirks, self.precision)
-        return logits[:, 1] - logits[:, 0]
+        return logits[:, FAKE] - logits[:, REAL]
 
 
 def for_training(network: PatchNet) -> Callable[[Tensor, torch.dtype], Tensor]:
