@@ -26,6 +26,8 @@ class Row:
     """How many times faster ours is: the median over repeats in which both were taken in turn."""
     ceiling_share: float | None = None
     """The arithmetic that ours does in a second, as a share of the matrix-product ceiling."""
+    over_eager: float | None = None
+    """The ratio to plain PyTorch in the precision of ours, channels last; not in the JSON file."""
     memory: float | None = None
     """The highest memory of ours, GiB; not in the JSON file."""
 

@@ -6,9 +6,9 @@ comparable projects do, and gives them to timm's own backbone. A rate counts ima
 
 import functools
 from collections.abc import Callable
-from statistics import median
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -126,25 +126,34 @@ def training(
     stepper = Stepper(net, pixels.to(device), labels, patch_size, precision)
     drawn = np.random.default_rng(0).permutation(stepper.patches)
     batches = np.split(drawn, range(BATCH, len(drawn), BATCH))
-    plain = network().backbone.to(device).train()
-    optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4, fused=True)
 
     def ours() -> None:
         for batch in batches:
             stepper.step(batch, 1e-4)
 
-    def plainly() -> None:
-        for x, y in _loader(pictures, patch_size, device, shuffle=True):
-            loss = cross_entropy(plain(x.to(device)), y.to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            loss.item()
+    def trained(memory_format: torch.memory_format, precision: torch.dtype) -> Callable[[], None]:
+        plain = network().backbone.to(device, memory_format=memory_format).train()
+        optimizer = torch.optim.Adam(plain.parameters(), lr=1e-4, fused=True)
 
+        def train() -> None:
+            for x, y in _loader(pictures, patch_size, device, shuffle=True):
+                mixed = precision != torch.float32
+                with torch.autocast(device.type, precision, enabled=mixed):
+                    logits = plain(x.to(device, memory_format=memory_format))
+                loss = cross_entropy(logits.float(), y.to(device))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                loss.item()
+
+        return train
+
+    plain = trained(torch.contiguous_format, torch.float32)
+    eager = trained(torch.channels_last, precision)
     work = 3 * images * operations(patch_size)
     return _compared(
         Row("training", patch_size, 0, "images/s"),
-        *(ours, plainly, images, work, repeats, Ceiling(device, precision)),
+        *(ours, plain, images, work, repeats, Ceiling(device, precision), eager),
     )
 
 
@@ -156,8 +165,9 @@ def _compared(
     work: int,
     repeats: int,
     ceiling: Ceiling,
+    eager: Callable[[], None] | None = None,
 ) -> Row:
-    """Fills a row from both ways, taken in turn with the ceiling."""
+    """Fills a row from the ways, taken in turn with the ceiling."""
     with highest_memory(ceiling.device) as highest:
         ours()
         row.memory = highest()
@@ -166,11 +176,12 @@ def _compared(
     def limit() -> None:
         rates.append(ceiling.rate())
 
-    spent = in_turn(repeats, ceiling.device, limit, ours, plain)
-    row.value = median(images / mine for _, mine, _ in spent)
-    row.baseline = median(images / other for *_, other in spent)
-    row.ratio = median(other / mine for _, mine, other in spent)
-    row.ceiling_share = median(
-        work / mine / rate for (_, mine, _), rate in zip(spent, rates[1:], strict=True)
-    )
+    ways = (limit, ours, plain, *([eager] if eager else []))
+    spent = pd.DataFrame(in_turn(repeats, ceiling.device, *ways))
+    mine, other = spent[1], spent[2]
+    row.value, row.baseline = (images / mine).median(), (images / other).median()
+    row.ratio = (other / mine).median()
+    row.ceiling_share = (work / mine / rates[-repeats:]).median()
+    if eager:
+        row.over_eager = (spent[3] / mine).median()
     return row

@@ -66,13 +66,16 @@ def test_a_row_compares_ways_taken_in_turn(monkeypatch):
     def taken(repeats, device, limit, *ways):
         for _ in range(1 + repeats):
             limit()
-        return [(0, 2, 6), (0, 1, 4), (0, 4, 8)]
+        spent = [(0, 2, 6, 3), (0, 1, 4, 1), (0, 4, 8, 5)]
+        return [line[: 1 + len(ways)] for line in spent]
 
     monkeypatch.setattr(networks, "in_turn", taken)
     row = Row("scoring", 64, 0, "images/s")
-    networks._compared(row, lambda: None, lambda: None, 8, 120, 3, Steady())
+    networks._compared(row, print, print, 8, 120, 3, Steady())
     assert (row.value, row.baseline, row.ratio) == (4, 8 / 6, 3)
-    assert row.ceiling_share == 120 / 2 / 100
+    assert row.ceiling_share == 120 / 2 / 100 and row.over_eager is None
+    networks._compared(row, print, print, 8, 120, 3, Steady(), eager=print)
+    assert row.over_eager == 1.25
 
 
 def test_the_json_file_is_a_list_of_rows(tmp_path, monkeypatch):
