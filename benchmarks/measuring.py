@@ -46,9 +46,7 @@ def seconds(work: Callable[[], object], device: "torch.device") -> float:
 def in_turn(
     repeats: int, device: "torch.device", *ways: Callable[[], object]
 ) -> list[tuple[float, ...]]:
-    """The seconds of several ways, taken in turn so often, each once before for nothing."""
-    for way in ways:
-        seconds(way, device)
+    """The seconds of several ways, taken in turn so often; warming them up is the caller's."""
     return [tuple(seconds(way, device) for way in ways) for _ in range(repeats)]
 
 

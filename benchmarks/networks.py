@@ -171,6 +171,9 @@ def _compared(
     with highest_memory(ceiling.device) as highest:
         ours()
         row.memory = highest()
+    plain()
+    if eager:
+        eager()
     rates: list[float] = []
 
     def limit() -> None:
@@ -181,7 +184,7 @@ def _compared(
     mine, other = spent[1], spent[2]
     row.value, row.baseline = (images / mine).median(), (images / other).median()
     row.ratio = (other / mine).median()
-    row.ceiling_share = (work / mine / rates[-repeats:]).median()
+    row.ceiling_share = (work / mine / rates).median()
     if eager:
         row.over_eager = (spent[3] / mine).median()
     return row

@@ -64,7 +64,7 @@ def test_a_row_compares_ways_taken_in_turn(monkeypatch):
             return 100.0
 
     def taken(repeats, device, limit, *ways):
-        for _ in range(1 + repeats):
+        for _ in range(repeats):
             limit()
         spent = [(0, 2, 6, 3), (0, 1, 4, 1), (0, 4, 8, 5)]
         return [line[: 1 + len(ways)] for line in spent]
