@@ -23,7 +23,7 @@ from lib.progress import bar
 from lib.study import Study
 
 PATCH_SIZES = (256, 128, 64, 32, 16)
-ON_PAGE = ("over_eager", "memory")  # and not among the JSON file's keys
+ON_PAGE = ("over_eager", "bandwidth_share", "memory")  # and not among the JSON file's keys
 
 
 def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
@@ -34,10 +34,14 @@ def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
         images *= 32
     yield limits.ceiling("ceiling_fp32", device, torch.float32, repeats)
     yield limits.ceiling("ceiling_bf16", device, torch.bfloat16, repeats)
-    yield limits.bandwidth(device, repeats)
-    for measure, count in ((networks.scoring, images), (networks.training, images // 2)):
+    bandwidth = limits.bandwidth(device, repeats)
+    yield bandwidth
+    for use, count, passes in ((networks.scoring, images, 1), (networks.training, images // 2, 3)):
         for size in PATCH_SIZES:
-            yield measure(size, count, repeats, device, precision)
+            row = use(size, count, repeats, device, precision)
+            moved = passes * networks.traffic(size) * precision.itemsize  # bytes for an image
+            row.bandwidth_share = moved * row.value / (bandwidth.value * 1e9)
+            yield row
     yield four_tables.tables(64, images // 2, 1 if quick else 3, device, precision)
     yield packing.row(images=300 if quick else 600, repeats=1 if quick else 3)
     yield revote.row(epochs=5 if quick else 50, images=1000 if quick else 4000)
@@ -75,7 +79,8 @@ def machine(device: torch.device) -> tuple[str, str]:
 def page(rows: list[Row], device: torch.device, *, quick: bool) -> str:
     """The benchmark as Markdown."""
     table = pd.DataFrame([asdict(row) for row in rows])
-    table = table.rename(columns={"over_eager": "over eager", "memory": "memory, GiB"})
+    table = table.rename(columns={name: name.replace("_", " ") for name in ON_PAGE})
+    table = table.rename(columns={"memory": "memory, GiB"})
     shown = table.astype(object).where(table.notna(), "").map(_short)
     study = params.load("paper")
     hours = protocol(study, rows).round(2)
@@ -95,6 +100,8 @@ def page(rows: list[Row], device: torch.device, *, quick: bool) -> str:
             "network's arithmetic in a second over the matrix-product ceiling of the precision, "
             "measured beside it; training counts three times the forward. `over eager`: how many "
             "times faster training is than the plain way with that precision and channels last. "
+            "`bandwidth share`: what the convolutions read and write if each input and output "
+            "moves once, over the bandwidth; three times that in training. "
             "Images have 256 px, "
             f"networks are Xceptions, batches have {networks.BATCH} patches, or all of the few "
             "images there are. `tables`: Tables 1 to 4 for one network. "

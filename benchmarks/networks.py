@@ -81,6 +81,21 @@ def operations(patch_size: int) -> int:
     return counter.get_total_flops() * (SIZE // patch_size) ** 2
 
 
+@functools.cache
+def traffic(patch_size: int) -> int:
+    """The values that its convolutions read and write meanwhile: each input and output once.
+
+    The least that a forward takes through the memory of a GPU if all else is fused into them.
+    """
+    moved, net = [], network().eval()
+    for module in net.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _, x, y: moved.extend((x[0].numel(), y.numel())))
+    with torch.no_grad():
+        net.margins(torch.zeros(1, patch_size, patch_size, 3, dtype=torch.uint8))
+    return sum(moved) * (SIZE // patch_size) ** 2
+
+
 def plain_margins(
     backbone: nn.Module, pictures: Pictures, patch_size: int, device: torch.device
 ) -> np.ndarray:

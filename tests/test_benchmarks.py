@@ -24,6 +24,19 @@ def test_an_xception_does_what_study_md_counts():
     assert counted == [11.9, 11.8, 11.6, 11.3, 12.8]
 
 
+def test_the_traffic_of_one_convolution_by_hand(monkeypatch):
+    class One(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 1, stride=2)
+
+        def margins(self, patches):
+            return self.conv(patches.permute(0, 3, 1, 2).float())
+
+    monkeypatch.setattr(networks, "network", One)
+    assert networks.traffic.__wrapped__(64) == 16 * (3 * 64**2 + 4 * 32**2)
+
+
 def test_the_plain_way_gives_the_same_margins():
     pictures, net = networks.Pictures(2), networks.network().eval()
     plain = networks.plain_margins(net.backbone, pictures, 64, CPU)
