@@ -3,10 +3,13 @@
 On a CPU, convolutions over maps of a few pixels, as small patches have them, cost many times what
 their arithmetic does, in backward most of all. Here a pointwise (1 × 1) convolution is a matrix
 product, and a depthwise 3 × 3 one on small maps a sum of shifted products. For scoring, batch norm
-is folded into the convolutions. Parameters and their names stay timm's.
+is folded into the convolutions. Parameters and their names stay timm's. Memory is asked of the
+system once, not for every map.
 """
 
 import copy
+import ctypes
+import platform
 from collections.abc import Callable, Iterator
 
 import torch
@@ -23,6 +26,9 @@ torch's own are slower only where there is nothing but the centre."""
 MATRIX = 2
 """px: in scoring, the largest map on which a pointwise convolution is a matrix product; in training
 all are, since torch's backward gains at any size."""
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""glibc's numbers of two settings: unused memory kept, and how many blocks may come from mmap."""
 
 
 class Scorer:
@@ -45,6 +51,7 @@ class Scorer:
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(precision)  # else autocast would convert the weights for every batch
         if self.device.type == "cpu":
+            keep_freed_memory()
             _rearrange(self.features, MatrixInScoring, ShiftedInScoring)
 
     def margins(self, patches: Tensor) -> Tensor:
@@ -68,10 +75,23 @@ def for_training(network: PatchNet) -> Callable[[Tensor, torch.dtype], Tensor]:
     want of a C compiler, say, it stays as it is.
     """
     if next(network.parameters()).device.type == "cpu":
+        keep_freed_memory()
         _rearrange(network.backbone, Matrix, Shifted)
         return network.logits
     torch._dynamo.config.suppress_errors = True
     return torch.compile(network.logits, dynamic=False)
+
+
+def keep_freed_memory() -> None:
+    """Keeps what this process frees for what it needs next, where the C library is glibc.
+
+    glibc gives every large block back to the system, and the next map's memory comes from it anew,
+    page by page, which took up to a tenth of scoring's time. See mallopt(3).
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 class _Features(nn.Module):

@@ -1,6 +1,9 @@
 """The faster forms: held to the plain network, forward and backward, in both precisions."""
 
 import copy
+import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -207,3 +210,22 @@ def test_quirks_are_scored_too():
         found = fast.Scorer(network, torch.float32).margins(patches)
         expected = network.margins(patches)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told so")
+def test_a_batch_uses_the_memory_of_the_last():
+    """In a process of its own; one that gives its maps back asks for 40,000 pages at each batch."""
+    code = """
+from resource import RUSAGE_SELF, getrusage
+import torch
+from lib import fast, models
+from lib.settings import Model
+scorer = fast.Scorer(models.PatchNet(Model(name="test_resnet"), seed=0), torch.float32)
+patches = torch.zeros((2048, 32, 32, 3), dtype=torch.uint8)
+for _ in range(4):
+    before = getrusage(RUSAGE_SELF).ru_minflt
+    scorer.margins(patches)
+print(getrusage(RUSAGE_SELF).ru_minflt - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4000
