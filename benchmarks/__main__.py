@@ -43,7 +43,7 @@ def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
             row.bandwidth_share = moved * row.value / (bandwidth.value * 1e9)
             yield row
     yield four_tables.tables(64, images // 2, 1 if quick else 3, device, precision)
-    yield packing.row(images=300 if quick else 600, repeats=1 if quick else 3)
+    yield packing.row(images=150 if quick else 600, repeats=1 if quick else 3)
     yield revote.row(epochs=5 if quick else 50, images=1000 if quick else 4000)
 
 
