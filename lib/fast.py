@@ -1,9 +1,9 @@
 """The same network, computed faster: exact rearrangements of what a backbone computes.
 
 On a CPU, convolutions over maps of a few pixels, as small patches have them, cost many times what
-their arithmetic does, in backward most of all. Here a pointwise (1 × 1) convolution is a matrix
-product, and a depthwise 3 × 3 one on small maps a sum of shifted products. For scoring, batch norm
-is folded into the convolutions. Parameters and their names stay timm's. Memory is asked of the
+their arithmetic does, in backward most of all. Here a pointwise (1 × 1) convolution of small maps
+is a matrix product, and a depthwise 3 × 3 one a sum of shifted products. For scoring, batch norm is
+folded into the convolutions. Parameters and their names stay timm's. Memory is asked of the
 system once, not for every map.
 """
 
@@ -23,9 +23,9 @@ from lib.models import FAKE, REAL, PatchNet, decide
 SMALL = {"training": 3, "scoring": 1}
 """px: depthwise convolutions on maps up to this side are sums of shifted products. Forward alone,
 torch's own are slower only where there is nothing but the centre."""
-MATRIX = 2
-"""px: in scoring, the largest map on which a pointwise convolution is a matrix product; in training
-all are, since torch's backward gains at any size."""
+MATRIX = {"training": 10, "scoring": 2}
+"""px: pointwise convolutions of maps up to this side are matrix products; on large maps torch's own
+are no slower, and in training faster."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 """glibc's numbers of two settings: unused memory kept, and how many blocks may come from mmap."""
@@ -114,21 +114,23 @@ def _folded(features: nn.Module) -> nn.Module:
 
 
 class Matrix(nn.Conv2d):
-    """A pointwise convolution as a matrix product."""
+    """A pointwise convolution: of small maps as a matrix product."""
+
+    small = MATRIX["training"]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, D, H/stride, W/stride), fast if channels are last in memory."""
+        if max(x.shape[2:]) > self.small:
+            return super().forward(x)
         down, across = self.stride
         last = x[:, :, ::down, ::across].permute(0, 2, 3, 1)
         return functional.linear(last, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class MatrixInScoring(Matrix):
-    """A pointwise convolution that is a matrix product on small maps."""
+    """The same for scoring, where fewer maps are better so."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """As `Matrix` has it."""
-        return super().forward(x) if max(x.shape[2:]) <= MATRIX else nn.Conv2d.forward(self, x)
+    small = MATRIX["scoring"]
 
 
 class Shifted(nn.Conv2d):
