@@ -29,7 +29,7 @@ ON_PAGE = ("over_eager", "bandwidth_share", "memory")  # and not among the JSON 
 def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
     """All rows."""
     precision = DTYPES[pick_precision("auto", device)]
-    repeats, images = (2, 4) if quick else (7, 16)
+    repeats, images = (2, 4) if quick else (5, 16)
     if device.type == "cuda":
         images *= 32
     yield limits.ceiling("ceiling_fp32", device, torch.float32, repeats)
