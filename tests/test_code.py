@@ -19,7 +19,8 @@ STATIONS = (
     {"paths", "settings", "study", "params", "code", "progress"},
     {"data"},
     {"patches"},
-    {"models", "fast", "stepping", "runs", "scoring", "checkpoints", "training", "__main__"},
+    {"forms", "models", "fast", "stepping", "runs", "scoring", "checkpoints", "training"}
+    | {"__main__"},
     {"voting", "quirks"},
     {"metrics", "curves"},
     {"cues", "metadata", "audit"},

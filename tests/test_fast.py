@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lib import fast, models
+from lib import fast, forms, models
 from lib.settings import Model, Quirks
 
 XCEPTION, SMALL = Model(name="legacy_xception"), Model(name="test_resnet")
@@ -36,33 +36,28 @@ def used(model: Model, **kwargs) -> models.PatchNet:
     return network.eval()
 
 
-@pytest.mark.parametrize("side", [1, 2, 3, 4])
-@pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize(
-    ("form", "shape"),
-    [
-        (fast.Matrix, {"kernel_size": 1}),
-        (fast.Matrix, {"kernel_size": 1, "stride": 2}),
-        (fast.MatrixInScoring, {"kernel_size": 1}),
-        (fast.Shifted, {"kernel_size": 3, "padding": 1, "groups": 6}),
-        (fast.ShiftedInScoring, {"kernel_size": 3, "padding": 1, "groups": 6}),
-    ],
-)
-def test_each_form_is_the_convolution_in_both_directions(form, shape, bias, side):
-    torch.manual_seed(side)
-    out = 6 if "groups" in shape else 8
-    plain = nn.Conv2d(6, out, bias=bias, dtype=torch.float64, **shape)
-    other = copy.deepcopy(plain)
-    other.__class__ = form
-    x = torch.randn(5, 6, side, side + (side > 1), dtype=torch.float64)
-    seen = []
-    for conv in (plain, other):
-        given = x.clone().requires_grad_()
-        y = conv(given)
-        y.backward(torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape))
-        seen.append([y, given.grad, *(p.grad for p in conv.parameters())])
-    for expected, found in zip(*seen, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+class Branched(nn.Module):
+    """Two convolutions whose ReLUs may and may not be part of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relus = nn.ModuleList(nn.ReLU() for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x = self.relus[0](x) + x  # used beside its ReLU
+        return self.relus[1](self.second(x))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+def test_a_relu_becomes_part_of_a_convolution_that_nothing_else_uses():
+    network = torch.fx.symbolic_trace(Branched().eval().requires_grad_(False))
+    x = torch.randn(2, 4, 6, 6)
+    expected = network(x)
+    fast._pack(network)
+    assert network.first.after == "none" and network.second.after == "relu"
+    torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("patch_size", [16, 32])
@@ -75,8 +70,8 @@ def test_the_gradients_of_a_training_step_are_the_plain_networks(patch_size):
     y = torch.tensor([0, 1] * 3)
     for network in (plain, other):
         cross_entropy(network.backbone(x), y).backward()
-    forms = {type(module) for module in other.modules()}
-    assert {fast.Matrix, fast.Shifted} <= forms
+    classes = {type(module) for module in other.modules()}
+    assert {forms.Matrix, forms.Shifted, forms.Normed} <= classes
     pairs = list(zip(plain.named_parameters(), other.parameters(), strict=True))
     largest = max(expected.grad.abs().max() for (_, expected), _ in pairs)
     for (name, expected), found in pairs:  # a bias before a batch norm has none but rounding
@@ -118,6 +113,26 @@ def test_a_network_compiles_in_one_piece(precision, count):
         torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("patch_size", [16, 32])
+def test_all_gradients_have_channels_last(patch_size):
+    """Else a batch norm's backward falls back to a form that takes several times as long."""
+    network = used(XCEPTION).train()
+    fast.for_training(network)
+    seen = []
+
+    def watch(module: nn.Module, x: tuple[torch.Tensor], y: torch.Tensor) -> None:
+        y.register_hook(lambda grad: seen.append((grad.shape, grad.stride())))
+
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.register_forward_hook(watch)
+    logits = network.logits(drawn(4, patch_size), torch.bfloat16)
+    cross_entropy(logits, torch.tensor([0, 1] * 2)).backward()
+    assert len(seen) == 40
+    for (_, c, h, w), strides in seen:
+        assert strides == (h * w * c, 1, w * c, c)
+
+
 def test_a_training_network_keeps_timms_state():
     network = models.PatchNet(XCEPTION, seed=0)
     names = {name: value.shape for name, value in network.backbone.state_dict().items()}
@@ -140,6 +155,23 @@ def test_margins_are_those_of_the_plain_network(model, patch_size):
             found = fast.Scorer(one, torch.float32).margins(patches)
             assert found.dtype == torch.float32
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * expected.std())
+
+
+@pytest.mark.parametrize("model", [XCEPTION, SMALL], ids=lambda model: model.name)
+@pytest.mark.parametrize("patch_size", [16, 32, 64])
+def test_bfloat16_margins_are_within_its_rounding_of_the_plain_networks(model, patch_size):
+    """By batch norm's own statistics, as after training, so that margins differ between patches."""
+    network, patches = models.PatchNet(model, seed=0), drawn(32, patch_size)
+    network.to(memory_format=torch.channels_last).train()
+    with torch.no_grad():
+        for _ in range(50):
+            network.margins(patches)
+    network.eval()
+    with torch.inference_mode():
+        exact = network.margins(patches)
+        plain = network.margins(patches, torch.bfloat16)
+        found = fast.Scorer(network, torch.bfloat16).margins(patches)
+    assert (found - exact).square().mean() < 1.5 * (plain - exact).square().mean()
 
 
 def test_no_batch_norm_is_left_in_an_xceptions_scorer():
@@ -218,7 +250,7 @@ def test_a_batch_uses_the_memory_of_the_last():
     code = """
 from resource import RUSAGE_SELF, getrusage
 import torch
-from lib import fast, models
+from lib import fast, forms, models
 from lib.settings import Model
 scorer = fast.Scorer(models.PatchNet(Model(name="test_resnet"), seed=0), torch.float32)
 patches = torch.zeros((2048, 32, 32, 3), dtype=torch.uint8)

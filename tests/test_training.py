@@ -50,6 +50,11 @@ def small_run(patch_size: int = 16, cell: str = CELLS[0], **changes) -> Run:
     )
 
 
+def scorer_of(run: Run, network: models.PatchNet) -> Scorer:
+    """In the precision that the run was made in, which differs between machines."""
+    return Scorer(network, models.DTYPES[runs.read_config(run.folder)["precision"]])
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:
     """Folders of small PNGs: the fakes are smooth, so that there is something to learn."""
@@ -121,7 +126,7 @@ def test_the_stored_margins_are_those_of_the_stored_weights():
     network.to(memory_format=torch.channels_last)
     stored = runs.load_margins(run, CELLS[0])
     images = torch.from_numpy(packing.ensure(run.study, CELLS[0]).images[stored.image_index])
-    again = score(Scorer(network, torch.float32), images, stored.origins, 16)
+    again = score(scorer_of(run, network), images, stored.origins, 16)
     np.testing.assert_allclose(stored.margins[-1], again, rtol=1e-4, atol=1e-5)
 
 
@@ -259,7 +264,7 @@ def test_best_and_last_are_the_epochs_that_they_say():
     network = models.PatchNet(run.study.model, seed=1)
     network.to(memory_format=torch.channels_last)
     checkpoints.load_network(run.folder / "best.safetensors", network)
-    again = score(Scorer(network, torch.float32), images, stored.origins, 16)
+    again = score(scorer_of(run, network), images, stored.origins, 16)
     at = runs.validated(run)
     np.testing.assert_allclose(stored.margins[at], again, rtol=1e-4, atol=1e-5)
 
@@ -276,7 +281,7 @@ def test_altered_images_are_scored_at_the_validated_epoch_alone(monkeypatch):
         stored = runs.load_margins(run, "leaves_blur-gan_a", kind=kind)
         assert stored.epochs.tolist() == [1]
         images = packing.ensure(run.study, "leaves_blur-gan_a").images[stored.image_index]
-        again = score(Scorer(network, torch.float32), torch.from_numpy(images), stored.origins, 16)
+        again = score(scorer_of(run, network), torch.from_numpy(images), stored.origins, 16)
         np.testing.assert_allclose(stored.margins[0], again, rtol=1e-4, atol=1e-5)
 
 
@@ -316,7 +321,7 @@ def test_scoring_does_not_depend_on_the_batch_size(monkeypatch):
     origins = patches.grid_origins(32, 16)
     scorer = Scorer(network, torch.float32)
     whole = score(scorer, images, origins, 16)
-    monkeypatch.setattr("lib.scoring.PIXELS_PER_BATCH", {"cpu": 5 * 16 * 16})
+    monkeypatch.setattr("lib.scoring.BYTES_PER_BATCH", {"cpu": 5 * 16 * 16 * 4})
     np.testing.assert_allclose(whole, score(scorer, images, origins, 16), atol=1e-5)
     assert whole.shape == (3, 4)
 
@@ -388,7 +393,7 @@ def test_a_network_is_trained_and_scored_with_its_quirks():
         checkpoints.load_network(run.folder / "last.safetensors", network)
         network.to(memory_format=torch.channels_last)
         scored = sets[CELLS[1], "test", "grid"]
-        margins[name] = score(Scorer(network, torch.float32), scored.images, scored.origins, 16)
+        margins[name] = score(scorer_of(run, network), scored.images, scored.origins, 16)
     stored = runs.load_margins(run, CELLS[1]).margins[-1]
     np.testing.assert_allclose(stored, margins["quirky"], rtol=1e-4, atol=1e-5)
     assert np.abs(stored - margins["plain"]).max() > 0.01
