@@ -48,10 +48,22 @@ def seconds(work: Callable[[], object], device: "torch.device") -> float:
 
 
 def in_turn(
-    repeats: int, device: "torch.device", *ways: Callable[[], object]
+    repeats: int, device: "torch.device", *ways: Callable[[], object], warm: bool = False
 ) -> list[tuple[float, ...]]:
-    """The seconds of several ways, taken in turn so often; warming them up is the caller's."""
-    return [tuple(seconds(way, device) for way in ways) for _ in range(repeats)]
+    """The seconds of several ways, taken in turn so often.
+
+    With `warm` each is done once more just before, so that what the other ways left of caches and
+    memory counts for none, as in work that lasts; else warming them up is the caller's.
+    """
+    spent = []
+    for _ in range(repeats):
+        line = []
+        for way in ways:
+            if warm:
+                way()
+            line.append(seconds(way, device))
+        spent.append(tuple(line))
+    return spent
 
 
 @contextmanager

@@ -76,8 +76,9 @@ def test_a_row_compares_ways_taken_in_turn(monkeypatch):
         def rate(self) -> float:
             return 100.0
 
-    def taken(repeats, device, limit, *ways):
-        for _ in range(repeats):
+    def taken(repeats, device, limit, *ways, warm):
+        assert warm
+        for _ in range(2 * repeats):
             limit()
         spent = [(0, 2, 6, 3), (0, 1, 4, 1), (0, 4, 8, 5)]
         return [line[: 1 + len(ways)] for line in spent]
@@ -89,6 +90,15 @@ def test_a_row_compares_ways_taken_in_turn(monkeypatch):
     assert row.ceiling_share == 120 / 2 / 100 and row.over_eager is None
     networks._compared(row, print, print, 8, 120, 3, Steady(), eager=print)
     assert row.over_eager == 1.25
+
+
+def test_a_warm_way_is_done_once_before_it_is_timed():
+    done = []
+    ways = [lambda name=name: done.append(name) for name in "ab"]
+    spent = measuring.in_turn(2, CPU, *ways, warm=True)
+    assert "".join(done) == "aabbaabb" and [len(line) for line in spent] == [2, 2]
+    measuring.in_turn(1, CPU, *ways)
+    assert "".join(done[8:]) == "ab"
 
 
 def test_the_json_file_is_a_list_of_rows(tmp_path, monkeypatch):
