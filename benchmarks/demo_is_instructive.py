@@ -25,7 +25,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lib import metrics, params, paths, runs, tables, voting
+from lib import metrics, params, paths, runs, tables
 from lib.data import packing
 from lib.study import Study
 
@@ -65,7 +65,7 @@ def votes(study: Study) -> list[dict]:
                 sheet = tables.Sheet(run, 2, grid)
                 z, labels = grid.margins[sheet.validated], grid.labels.astype(bool)
                 per_patch = ((z > 0) == labels[:, None]).mean(axis=1)
-                by_vote = sheet.right(voting.share_fake(grid.margins), "grid")
+                by_vote = sheet.right("grid")
                 gain = metrics.difference(by_vote, per_patch, sheet.resampled)
                 where = {"cell": cell, "patch_size": size, "seed": seed}
                 rows.append({**where, "measure": "per-patch accuracy", "value": per_patch.mean()})

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import four_tables, limits, measuring, networks
+from benchmarks import demo_is_instructive, four_tables, limits, measuring, networks
 from benchmarks.measuring import Row
 from lib import params, paths
 from lib.fast import Scorer
@@ -143,3 +143,14 @@ def test_the_highest_memory_is_of_what_was_done_meanwhile():
         block = np.ones(2**28, np.uint8)
         assert highest() - before > 0.2
         del block
+
+
+def test_what_the_vote_adds_to_the_patches_by_hand(make_run, finish, monkeypatch):
+    run = make_run(patch_size=8)
+    monkeypatch.setattr(params, "run", lambda *name: run)
+    three_of_four = np.array([1, 1, 1, -1])
+    z = np.zeros((2, 4, 4))
+    z[1] = np.array([-1, -1, 1, 1])[:, None] * three_of_four
+    finish(run, z, [0, 0, 1, 1], validation=[0.5, 0.9])
+    rows = {row["measure"]: row["value"] for row in demo_is_instructive.votes(run.study)}
+    assert rows == {"per-patch accuracy": 0.75, "vote minus per-patch": 0.25}
