@@ -22,7 +22,7 @@ import pandas as pd
 from lib import paths
 
 SIZES = {
-    "images": (100, 200, 400),
+    "images": (400, 800, 1600),
     "patch size, px": (64, 32, 16),
     "epochs": (2, 4, 8),
     "θ": (5, 10, 20),
@@ -30,7 +30,7 @@ SIZES = {
 LINEAR = {"images": 2.0, "patch size, px": None, "epochs": 2.0, "θ": 2.0}
 
 
-def study(images: int = 100, patch_size: int = 32, epochs: int = 2) -> float:
+def study(images: int = 400, patch_size: int = 32, epochs: int = 2) -> float:
     """Seconds of training and scoring with so many training images, and a fifth as many to test."""
     from lib import training
     from lib.data import packing
