@@ -90,7 +90,8 @@ def page(rows: list[Row], device: torch.device, *, quick: bool) -> str:
             "",
             f"By `make bench{' QUICK=1' * quick}`, with torch {importlib.metadata.version('torch')}"
             f", precision {pick_precision('auto', device)}. Medians over repeats; ours and the "
-            "plain way were taken in turn.",
+            "plain way were taken in turn, in scoring and training each once more before it was "
+            "timed.",
             "",
             shown.to_markdown(index=False, disable_numparse=True),
             "",
