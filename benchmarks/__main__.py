@@ -15,7 +15,7 @@ from dataclasses import asdict
 import pandas as pd
 import torch
 
-from benchmarks import four_tables, limits, networks, packing, revote
+from benchmarks import four_tables, limits, networks, packing, plain, revote
 from benchmarks.measuring import Row
 from lib import params, paths
 from lib.models import DTYPES, pick_device, pick_precision
@@ -36,13 +36,16 @@ def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
     yield limits.ceiling("ceiling_bf16", device, torch.bfloat16, repeats)
     bandwidth = limits.bandwidth(device, repeats)
     yield bandwidth
-    for use, count, passes in ((networks.scoring, images, 1), (networks.training, images // 2, 3)):
-        for size in PATCH_SIZES:
-            row = use(size, count, repeats, device, precision)
-            moved = passes * networks.traffic(size) * precision.itemsize  # bytes for an image
-            row.bandwidth_share = moved * row.value / (bandwidth.value * 1e9)
-            yield row
-    yield four_tables.tables(64, images // 2, 1 if quick else 3, device, precision)
+    used = ((networks.scoring, images, 1), (networks.training, images // 2, 3))
+    with plain.apart() as elsewhere:
+        for use, count, passes in used:
+            for size in PATCH_SIZES:
+                row = use(size, count, repeats, device, precision, elsewhere)
+                moved = passes * networks.traffic(size) * precision.itemsize  # bytes for an image
+                row.bandwidth_share = moved * row.value / (bandwidth.value * 1e9)
+                yield row
+        few = 1 if quick else 3
+        yield four_tables.tables(64, images // 2, few, device, precision, elsewhere)
     yield packing.row(images=150 if quick else 600, repeats=1 if quick else 3)
     yield revote.row(epochs=5 if quick else 50, images=1000 if quick else 4000)
 
@@ -96,15 +99,16 @@ def page(rows: list[Row], device: torch.device, *, quick: bool) -> str:
             shown.to_markdown(index=False, disable_numparse=True),
             "",
             "`value` is ours; `baseline` the plain way's: for scoring, training and tables a "
-            "DataLoader over arrays, fp32, channels first, one forward per use; for packing plain "
-            "Pillow loops, one process a core, that neither check nor note. `ceiling_share`: the "
-            "network's arithmetic in a second over the matrix-product ceiling of the precision, "
-            "measured beside it; training counts three times the forward. `over eager`: how many "
-            "times faster training is than the plain way with that precision and channels last. "
+            "DataLoader over arrays, fp32, channels first, one forward per use, in a process of "
+            "its own; for packing plain Pillow loops, one process a core, that neither check nor "
+            "note. `ceiling_share`: the network's arithmetic in a second over the matrix-product "
+            "ceiling of the precision, measured beside it; training counts three times the "
+            "forward. `over eager`: how many times faster training is than the plain way with "
+            "that precision and channels last. "
             "`bandwidth share`: what the convolutions read and write if each input and output "
             "moves once, over the bandwidth; three times that in training. "
             "Images have 256 px, "
-            f"networks are Xceptions, batches have {networks.BATCH} patches, or all of the few "
+            f"networks are Xceptions, batches have {plain.BATCH} patches, or all of the few "
             "images there are. `tables`: Tables 1 to 4 for one network. "
             "`packing`: PNGs of 1,024 px. `revote`: all rules, θ, readings, quirks and intervals "
             "from stored margins. `memory`: the process's highest while ours ran, or the GPU's.",

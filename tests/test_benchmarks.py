@@ -1,6 +1,8 @@
 """The benchmark: that it measures what it says, and what its files hold. No time is judged."""
 
+import functools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +10,14 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import demo_is_instructive, four_tables, limits, measuring, networks
+from benchmarks import demo_is_instructive, four_tables, limits, measuring, networks, plain
 from benchmarks.measuring import Row
 from lib import params, paths
 from lib.fast import Scorer
+from lib.models import PatchNet
 from lib.patches import grid_origins
 from lib.scoring import score
+from lib.settings import Model
 
 CPU = torch.device("cpu")
 
@@ -38,33 +42,42 @@ def test_the_traffic_of_one_convolution_by_hand(monkeypatch):
 
 
 def test_the_plain_way_gives_the_same_margins():
-    pictures, net = networks.Pictures(2), networks.network().eval()
-    plain = networks.plain_margins(net.backbone, pictures, 64, CPU)
+    pictures, net = plain.random_pictures(2), plain.network().eval()
+    plainly = plain.margins(net.backbone, pictures, 64, CPU)
     scorer = Scorer(net.to(memory_format=torch.channels_last), torch.float32)
     ours = score(scorer, torch.from_numpy(pictures.images), grid_origins(256, 64), 64)
-    np.testing.assert_allclose(ours, plain, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(ours, plainly, rtol=1e-3, atol=1e-5)
+
+
+def test_the_plain_way_works_in_one_other_process():
+    with plain.apart() as elsewhere:
+        first, second = elsewhere(os.getpid)(), elsewhere(os.getpid)()
+        with pytest.raises(ValueError, match="lonely"):
+            elsewhere(int, "lonely")()
+    assert first == second != os.getpid()
 
 
 def test_both_ways_to_the_tables_give_the_same_accuracies(monkeypatch):
-    found, plain = [], networks.network
-    pictures = torch.from_numpy(networks.Pictures(6).images)
+    found = []
+    pictures = torch.from_numpy(plain.random_pictures(6).images)
     with torch.inference_mode():
-        middle = plain().eval().margins(pictures[:, :128, :128].contiguous()).median()
+        middle = plain.network().eval().margins(pictures[:, :128, :128].contiguous()).median()
 
-    def undecided() -> networks.PatchNet:
+    def undecided() -> PatchNet:
         """A network that judges about half of the patches fake."""
-        net = plain()
+        net = PatchNet(Model(), seed=0)
         net.backbone.fc.bias.data[1] -= middle
         return net
 
     monkeypatch.setattr(four_tables, "network", undecided)
+    monkeypatch.setattr(four_tables, "backbone", lambda device: undecided().backbone)
 
     def once(repeats, device, *ways):
         found.extend(way() for way in ways)
         return [(1.0, 3.0)]
 
     monkeypatch.setattr(four_tables, "in_turn", once)
-    row = four_tables.tables(128, 6, 1, CPU, torch.float32)
+    row = four_tables.tables(128, 6, 1, CPU, torch.float32, functools.partial)
     assert (row.value, row.ratio) == (1, 3) and len(found[0]) == len(found[1]) == 8
     assert found[0] == pytest.approx(found[1]) and len(set(found[0])) > 2
 
