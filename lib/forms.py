@@ -3,27 +3,27 @@
 Each is a class that one of torch's own layers may become, its parameters staying where they are.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
-SMALL = 3
-"""px: in training, depthwise convolutions on maps up to this side are sums of shifted products."""
+SIDE, CENTRE = 3, 4
+"""Of the kernels that have forms here, px, and their middle tap, counted row by row."""
 MATRIX = 10
 """px: in training, pointwise convolutions of maps up to this side are matrix products; on larger
 ones torch's own are as fast or faster."""
 
-onednn = torch.ops.mkldnn
+onednn, gradients = torch.ops.mkldnn, torch.ops.aten.convolution_backward
 
 
 def rearrange(network: nn.Module) -> None:
-    """Lets a network's convolutions and batch norms be computed by the forms for training."""
+    """Lets a network's layers be computed by the forms for training."""
     for module in network.modules():
         if type(module) is nn.BatchNorm2d:
             module.__class__ = Normed
+        elif type(module) is nn.MaxPool2d and _is_padded_pool(module):
+            module.__class__ = Pooled
         elif type(module) is nn.Conv2d:
             module.__class__ = _form(module)
 
@@ -31,7 +31,7 @@ def rearrange(network: nn.Module) -> None:
 def restore(network: nn.Module) -> None:
     """Undoes `rearrange`."""
     for module in network.modules():
-        if type(module) in (Matrix, Centred, Shifted, Normed):
+        if type(module) in (Matrix, Centred, Depthwise, Normed, Pooled):
             module.__class__ = type(module).__base__
 
 
@@ -40,7 +40,7 @@ def _form(conv: nn.Conv2d) -> type[nn.Conv2d]:
         return Matrix
     if _is_padded(conv) and conv.groups == 1:
         return Centred
-    return Shifted if _is_depthwise(conv) else nn.Conv2d
+    return Depthwise if _is_depthwise(conv) else nn.Conv2d
 
 
 def _is_pointwise(conv: nn.Conv2d) -> bool:
@@ -57,6 +57,12 @@ def _is_depthwise(conv: nn.Conv2d) -> bool:
     """Whether it is 3 × 3, padded by 1, without stride, and of each channel alone."""
     alone = conv.groups == conv.in_channels == conv.out_channels
     return alone and _is_padded(conv) and conv.stride == (1, 1)
+
+
+def _is_padded_pool(pool: nn.MaxPool2d) -> bool:
+    """Whether it is 3 × 3 and padded by 1."""
+    shape = (pool.kernel_size, pool.padding, pool.dilation, pool.return_indices)
+    return shape == (3, 1, 1, False)
 
 
 class Matrix(nn.Conv2d):
@@ -81,69 +87,56 @@ class Centred(nn.Conv2d):
         """(N, C, H, W) → (N, D, H/stride, W/stride)."""
         if max(x.shape[2:]) > 1:
             return super().forward(x)
-        y = functional.linear(x.flatten(1), self.weight[:, :, 1, 1], self.bias)
+        y = functional.linear(x.flatten(1), self.weight.flatten(2)[..., CENTRE], self.bias)
         return y[:, :, None, None]
 
 
-class Shifted(nn.Conv2d):
-    """A depthwise 3 × 3 convolution, padded by 1: on small maps a sum of shifted products."""
+class Depthwise(nn.Conv2d):
+    """A depthwise 3 × 3 convolution, padded by 1: on small maps with gradients of its own."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H, W), fast if channels are last in memory."""
-        if max(x.shape[2:]) > SMALL:
+        if min(x.shape[2:]) >= SIDE:
             return super().forward(x)
         if max(x.shape[2:]) == 1:  # no other tap meets the map
-            y = x * self.weight[:, 0, 1, 1].to(x.dtype)[:, None, None]
+            y = x * self.weight.flatten(1)[:, CENTRE].to(x.dtype)[:, None, None]
         else:
-            taps = self.weight.flatten(1).t().to(x.dtype).contiguous()  # (9, C)
-            y = ShiftedProducts.apply(x.permute(0, 2, 3, 1), taps).permute(0, 3, 1, 2)
-        return y if self.bias is None else y + self.bias.to(x.dtype)[:, None, None]
+            y = SmallDepthwise.apply(x, self.weight)
+        return y if self.bias is None else y + self.bias.to(y.dtype)[:, None, None]
 
 
-CENTRE = 4
-"""Of the taps of a 3 × 3 kernel, row by row."""
+class SmallDepthwise(torch.autograd.Function):
+    """A depthwise 3 × 3 convolution, padded by 1, of maps below 3 px, and its gradients.
 
-
-class ShiftedProducts(torch.autograd.Function):
-    """A depthwise 3 × 3 convolution of maps with channels last, padded by 1, and its gradients."""
+    For such maps oneDNN has but a general kernel for the weights' gradient, which in bfloat16 takes
+    40 times as long as that for maps of 3 px (torch 2.13.0). Zeros around a map change no gradient.
+    """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, taps: Tensor) -> Tensor:
-        """x (N, H, W, C) and taps (9, C) → (N, H, W, C)."""
-        ctx.save_for_backward(x, taps)
-        y = x * taps[CENTRE]
-        for tap, to, of in _shifts(*x.shape[1:3]):
-            y[to].addcmul_(x[of], taps[tap])
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor) -> Tensor:
+        """x (N, C, H, W) and weight (C, 1, 3, 3) → (N, C, H, W)."""
+        y = functional.conv2d(x, weight, padding=1, groups=len(weight))
+        ctx.save_for_backward(x.to(y.dtype), weight.to(y.dtype))
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of x and of the taps."""
-        x, taps = ctx.saved_tensors
-        of_x, of_taps = grad * taps[CENTRE], torch.zeros_like(taps)
-        of_taps[CENTRE] = (grad * x).sum((0, 1, 2))
-        for tap, to, of in _shifts(*x.shape[1:3]):
-            of_x[of].addcmul_(grad[to], taps[tap])
-            of_taps[tap] = (grad[to] * x[of]).sum((0, 1, 2))
-        return of_x, of_taps
+        """The gradients of x and of the weight."""
+        x, weight = ctx.saved_tensors
+        how = (None, [1, 1], [1, 1], [1, 1], False, [0, 0], len(weight))
+        of_x = gradients(grad, x, weight, *how, [True, False, False])[0]
+        zeros = [z for length in (x.shape[3], x.shape[2]) for z in (0, max(0, SIDE - length))]
+        wide = [functional.pad(map_, zeros) for map_ in (grad, x)]
+        return of_x, gradients(*wide, weight, *how, [False, True, False])[1]
 
 
-def _shifts(height: int, width: int) -> Iterator[tuple[int, tuple[slice, ...], tuple[slice, ...]]]:
-    """The taps beside the centre that meet a map: which, where to they add, and from where."""
-    for tap in range(9):
-        down, across = tap // 3 - 1, tap % 3 - 1
-        if tap != CENTRE and abs(down) < height and abs(across) < width:
-            yield (
-                tap,
-                (slice(None), _inside(-down, height), _inside(-across, width)),
-                (slice(None), _inside(down, height), _inside(across, width)),
-            )
+class Pooled(nn.MaxPool2d):
+    """A largest value of 3 × 3, padded by 1: of a map of one pixel that pixel."""
 
-
-def _inside(shift: int, length: int) -> slice:
-    """The part of `length` pixels that stays inside after being moved back by `shift`."""
-    return slice(max(0, shift), length + min(0, shift))
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H/stride, W/stride)."""
+        return x if max(x.shape[2:]) == 1 else super().forward(x)
 
 
 class Normed(nn.BatchNorm2d):
@@ -179,7 +172,7 @@ class Packed(nn.Conv2d):
         how = (self.padding, self.stride, self.dilation, self.groups)
         self.packed = onednn._reorder_convolution_weight(weight, *how)
         if _is_depthwise(self):
-            self.centre = weight[:, 0, 1, 1].contiguous()  # (C,)
+            self.centre = weight.flatten(1)[:, CENTRE].contiguous()  # (C,)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) → (N, D, H', W'), fast if channels are last in memory."""

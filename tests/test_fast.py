@@ -71,7 +71,7 @@ def test_the_gradients_of_a_training_step_are_the_plain_networks(patch_size):
     for network in (plain, other):
         cross_entropy(network.backbone(x), y).backward()
     classes = {type(module) for module in other.modules()}
-    assert {forms.Matrix, forms.Shifted, forms.Normed} <= classes
+    assert {forms.Matrix, forms.Depthwise, forms.Normed} <= classes
     pairs = list(zip(plain.named_parameters(), other.parameters(), strict=True))
     largest = max(expected.grad.abs().max() for (_, expected), _ in pairs)
     for (name, expected), found in pairs:  # a bias before a batch norm has none but rounding
@@ -193,14 +193,14 @@ def test_bfloat16_margins_of_a_trained_network_judge_as_the_plain_ones():
     network = models.PatchNet(XCEPTION, seed=0).to(memory_format=torch.channels_last).train()
     fast.for_training(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-4)
-    for step in range(40):
+    for step in range(120):  # with fewer, more margins lie where bfloat16 alone turns verdicts
         x, y = easy(32, step)
         optimizer.zero_grad()
         cross_entropy(network.logits(x), y).backward()
         optimizer.step()
     with torch.no_grad():
         for step in range(30):  # batch norm's statistics catch up with the weights
-            network.logits(easy(32, 100 + step)[0])
+            network.logits(easy(32, 200 + step)[0])
     x, y = easy(1000, 1000)
     with torch.inference_mode():
         plain = network.eval().margins(x).numpy()
@@ -209,7 +209,7 @@ def test_bfloat16_margins_of_a_trained_network_judge_as_the_plain_ones():
     spread, error = plain.std(), np.abs(found.numpy() - plain)
     assert roc_auc_score(y, plain) > 0.9  # it learnt something
     assert error.mean() < 2**-6 * spread and error.max() < 2**-3 * spread
-    tie = np.median(plain)  # after so few steps all margins are shifted alike
+    tie = np.median(plain)  # after so few steps all margins may be shifted alike
     assert ((found.numpy() > tie) == (plain > tie)).mean() >= 0.999
     assert roc_auc_score(y, found) == pytest.approx(roc_auc_score(y, plain), abs=1e-3)
 

@@ -8,34 +8,61 @@ from torch import nn
 
 from lib import forms
 
+MAPS = [(1, 1), (1, 2), (2, 2), (2, 3), (3, 4), (4, 5)]
 
-@pytest.mark.parametrize("side", [1, 2, 3, 4])
+
+def in_both_directions(layer: nn.Module, form: type, size: tuple[int, int]) -> None:
+    """That a layer and the form of it give the same map and the same gradients."""
+    other = copy.deepcopy(layer)
+    other.__class__ = form
+    x = torch.randn(5, 6, *size, dtype=torch.float64)
+    seen = []
+    for way in (layer, other):
+        given = x.clone().requires_grad_()
+        y = way(given)
+        y.backward(torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape))
+        seen.append([y, given.grad, *(p.grad for p in way.parameters())])
+    for expected, found in zip(*seen, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", MAPS, ids=str)
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(
     ("form", "shape"),
     [
         (forms.Matrix, {"kernel_size": 1}),
         (forms.Matrix, {"kernel_size": 1, "stride": 2}),
-        (forms.Shifted, {"kernel_size": 3, "padding": 1, "groups": 6}),
+        (forms.Depthwise, {"kernel_size": 3, "padding": 1, "groups": 6}),
         (forms.Centred, {"kernel_size": 3, "padding": 1}),
         (forms.Centred, {"kernel_size": 3, "padding": 1, "stride": 2}),
     ],
 )
-def test_each_form_is_the_convolution_in_both_directions(form, shape, bias, side):
-    torch.manual_seed(side)
+def test_each_form_is_the_convolution_in_both_directions(form, shape, bias, size):
+    torch.manual_seed(size[0])
     out = 6 if "groups" in shape else 8
-    plain = nn.Conv2d(6, out, bias=bias, dtype=torch.float64, **shape)
-    other = copy.deepcopy(plain)
-    other.__class__ = form
-    x = torch.randn(5, 6, side, side + (side > 1), dtype=torch.float64)
-    seen = []
-    for conv in (plain, other):
-        given = x.clone().requires_grad_()
-        y = conv(given)
-        y.backward(torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view(y.shape))
-        seen.append([y, given.grad, *(p.grad for p in conv.parameters())])
-    for expected, found in zip(*seen, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    in_both_directions(nn.Conv2d(6, out, bias=bias, dtype=torch.float64, **shape), form, size)
+
+
+@pytest.mark.parametrize("size", MAPS, ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_pool_of_one_pixel_is_the_pool_in_both_directions(stride, size):
+    in_both_directions(nn.MaxPool2d(3, stride, 1), forms.Pooled, size)
+
+
+def test_a_depthwise_convolution_takes_maps_in_the_precision_of_autocast_or_not():
+    conv = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+    conv.__class__ = forms.Depthwise
+    x, found = torch.randn(5, 6, 2, 2), []
+    for precision in (torch.float32, torch.bfloat16):
+        given = x.detach().clone().to(precision).requires_grad_()
+        conv.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = conv(given)
+        y.float().square().sum().backward()
+        assert y.dtype == torch.bfloat16 and given.grad.dtype == precision
+        found.append(conv.weight.grad.clone())
+    torch.testing.assert_close(*found, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
@@ -93,10 +120,13 @@ def test_a_rearranged_network_is_restored():
         nn.Conv2d(4, 4, 3, padding=1, groups=4),
         nn.Conv2d(4, 8, 1),
         nn.Conv2d(8, 8, 3),
+        nn.MaxPool2d(3, 2, 1),
+        nn.MaxPool2d(2),
     )
     before = [type(module) for module in network]
     forms.rearrange(network)
-    changed = [forms.Centred, forms.Normed, forms.Shifted, forms.Matrix, nn.Conv2d]
+    changed = [forms.Centred, forms.Normed, forms.Depthwise, forms.Matrix, nn.Conv2d]
+    changed += [forms.Pooled, nn.MaxPool2d]
     assert [type(module) for module in network] == changed
     forms.restore(network)
     assert [type(module) for module in network] == before
