@@ -15,7 +15,7 @@ READY := .venv/.ready
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ifdef DATA
-export PATCHWISE_DATA := $(abspath $(DATA))
+export PATCHWISE_DATA := $(shell $(PYTHON) -c "import os, sys; print(os.path.abspath(sys.argv[1]))" "$(DATA)")
 endif
 
 .PHONY: setup study test lab bench check

@@ -79,9 +79,10 @@ def digest(*sections, variants=(params.PLAIN,)):
 
 def protocol(wildcards):
     """A hash of all that a network and its margins depend on."""
-    study, data = VARIANTS[wildcards.variant], STUDY.model_dump(include={"data", "cells"})
+    study, cells = VARIANTS[wildcards.variant], STUDY.model_dump(include={"cells"})
     crops = study.crops(int(wildcards.size))
-    return hashed([data, study.network_protocol, study.training.precision, crops])
+    counts = STUDY.data.model_dump(include={"per_class"})
+    return hashed([counts, cells, study.network_protocol, study.training.precision, crops])
 
 
 def voting(wildcards):
@@ -93,7 +94,8 @@ def drawing(wildcards):
     """A hash of all that a cell's packed images depend on."""
     cell = wildcards.train
     shown = {name: STUDY.cells[name].model_dump() for name in (cell, STUDY.base(cell))}
-    return hashed([STUDY.data.model_dump(), shown, cell in STUDY.train_on])
+    drawn = STUDY.data.model_dump(exclude={"max_skipped"})
+    return hashed([drawn, shown, cell in STUDY.train_on])
 
 
 def given(wildcards):
@@ -158,12 +160,12 @@ EFFECTS = str(paths.results(NAME) / "tables" / "a1" / "{train}.csv")
 
 # ipykernel warns, in every notebook, that it talks to this machine over TCP.
 EXECUTE = (
-    "mkdir -p $(dirname {log}) && OMP_NUM_THREADS={threads} papermill --log-level WARNING "
-    "--no-progress-bar {input.notebook} {log} {params.flags} "
+    'mkdir -p "$(dirname {log:q})" && OMP_NUM_THREADS={threads} papermill --log-level WARNING '
+    "--no-progress-bar {input.notebook:q} {log:q} {params.flags} "
     "2>&1 | {{ grep -v IPKernelApp || true; }}"
 )
 # Snakemake's shell has pipefail: the exit status is that of the command, not of tee.
-COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} 2>&1 | tee {log}"
+COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} 2>&1 | tee {log:q}"
 
 
 wildcard_constraints:
@@ -191,7 +193,7 @@ rule report:
     params:
         flags=f"-p study {NAME}",
         code=code.digest("06_report"),
-        study=digest("title", "deviations", "voting", "bootstrap"),
+        study=digest("title", "deviations", "show_pictures", "voting", "bootstrap"),
     retries: 2
     shell:
         EXECUTE

@@ -24,8 +24,8 @@ METADATA, FILE_SIZE = "file metadata", "file size"
 MEANINGS = {
     METADATA: "results on these files measure the codec or the resizing as well as the generator",
     FILE_SIZE: "it follows the codec, but also what the pictures show",
-    "high-frequency energy": "a network may judge sharpness, so resampling, not the generator",
-    "blockiness": "a network may judge JPEG's blocks, not the generator",
+    "high-frequency energy": "a network may judge sharpness, as resampling changes it",
+    "blockiness": "a network may judge blocks of 8 px, as JPEG makes them",
     "clipped highlights": "a network may judge exposure, not the generator",
     "mean brightness": "a network may judge brightness, not the generator",
 }

@@ -67,7 +67,7 @@ class Evidence:
         return [
             seed
             for seed in self.study.seeds
-            if all(_is_finished(self.run(size, seed)) for size in self.sizes)
+            if all(self.run(size, seed).is_finished for size in self.sizes)
         ]
 
     @cached_property
@@ -77,7 +77,7 @@ class Evidence:
             size
             for size in self.study.patch_sizes
             for seed in self.study.seeds
-            if _is_finished(self.run(size, seed))
+            if self.run(size, seed).is_finished
         }
         return sorted(found, reverse=True)
 
@@ -157,7 +157,3 @@ class Evidence:
 def _resampled(labels: bytes, resamples: int, seed: int) -> np.ndarray:
     """`lib.metrics.resample`, drawn once for all questions about the same images."""
     return metrics.resample(np.frombuffer(labels, np.uint8), resamples, seed)
-
-
-def _is_finished(run: Run) -> bool:
-    return (run.folder / "config.json").is_file()

@@ -6,11 +6,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from pydantic import ValidationError
 from scipy.special import expit
 
-from lib import paths, plots, published, runs, tables
+from lib import params, paths, plots, published, runs, tables
 from lib.data import packing
 from lib.report import NAMES, Section
+from lib.settings import ParameterError
 from lib.study import PLAIN, Run, Study
 from lib.wording import CLAIMS, RATES_NOTE, READINGS_NOTE, STATISTICS_NOTE
 
@@ -32,7 +34,8 @@ class Experiments:
 
     def __init__(self, study: Study) -> None:
         """Reads the study's tables; raises RunError if there are none yet."""
-        self.study, self.readings = study, tables.read(study)
+        self.study, self.left_out = study, []
+        self.readings = self._current(tables.read(study))
         reading = self.readings["reading"]
         headline = reading.isna() | (reading == study.quirks.theta_reading)
         self.tables = self.readings[headline]
@@ -43,12 +46,43 @@ class Experiments:
                 "notebooks 01 to 05"
             )
 
+    def _current(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of networks made with the study's parameters as they are now.
+
+        Of each of the others `left_out` holds a line.
+        """
+        kept = []
+        for key, found in rows.groupby(["train", "test", "variant", "patch_size", "seed"]):
+            try:
+                self._require(*key)
+                kept.append(found)
+            except (ParameterError, runs.RunError, ValidationError):
+                train, test, variant, size, seed = key
+                self.left_out.append(f"{train} on {test}, {variant}, {size} px, seed {seed}")
+        return rows[rows.index.isin(pd.concat(kept).index)] if kept else rows[:0]
+
+    def _require(self, train: str, test: str, variant: str, patch_size: int, seed: int) -> None:
+        """Raises unless a run's cells and size are the study's and its network as its file says.
+
+        Of variants that only a notebook's overrides define, nothing is known to compare.
+        """
+        named = variant in self.study.variants
+        study = params.load(self.study.name, variant) if named else self.study
+        (dataset, gan), (other, another) = train.split("-"), test.split("-")
+        where = {"dataset": dataset, "gan": gan, "test_dataset": other, "test_gan": another}
+        run = Run(study=study, patch_size=patch_size, seed=seed, **where)
+        if named or variant == self.study.variant:
+            runs.refuse_mixing(runs.require(run), runs.protocol(run))
+
     def glance(self, section: Section) -> Figure | None:
         """The validated accuracies of all rules, in one table and one figure per family.
 
         Returns:
             The first figure.
         """
+        if self.left_out:
+            section.text("Left out, since they were made with other parameters:")
+            section.items(self.left_out)
         overview = None
         matched = self.tables[self.tables["test"] == self.tables["train"]]
         for (train, variant), rows in self._families(matched):
@@ -115,11 +149,9 @@ class Experiments:
         if number == 4:
             one = rows[rows["statistic"] == "validated"]
             one = one.assign(size=one["patch_size"].astype(str) + " px")
-            title = f"{self._kind} confident vote, validated epoch"
+            title, reading = f"{self._kind} confident vote, validated epoch", one["reading"].iloc[0]
             yield (
-                plots.intervals(
-                    one, "theta", "size", xlabel="θ, share of patches kept", title=title
-                ),
+                plots.intervals(one, "theta", "size", xlabel=f"θ ({reading})", title=title),
                 "Accuracy of the vote against θ, a line per patch size.",
             )
             return
@@ -219,6 +251,6 @@ class Experiments:
             dataset, _, gan = train.partition("-")
             study = self.study.model_copy(update={"variant": variant, "networks": variant})
             run = Run(study=study, dataset=dataset, gan=gan, patch_size=size, seed=int(seed))
-            if (run.folder / "config.json").is_file():
+            if run.is_finished:
                 made.append(run)
         return made

@@ -12,7 +12,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from lib.settings import Model, Quirks
+from lib.settings import Model, ParameterError, Quirks
 
 REAL, FAKE = 0, 1
 _declared: list[torch.library.Library] = []  # kept, or the schemas would be withdrawn
@@ -54,7 +54,7 @@ class PatchNet(nn.Module):
             quirks: the released code's that are to be reproduced; none by default.
 
         Raises:
-            ValueError: for a name that timm does not know, or a backbone that the quirk
+            ParameterError: for a name that timm does not know, or a backbone that the quirk
                 `dense_xception` cannot change.
         """
         super().__init__()
@@ -62,12 +62,12 @@ class PatchNet(nn.Module):
         timm = import_timm()
         if not timm.is_model(model.name):
             close = timm.list_models(f"*{model.name.split('_')[0]}*")[:5]
-            raise ValueError(
+            raise ParameterError(
                 f"model.name: timm knows no {model.name!r}"
                 + (f"; names like it: {', '.join(close)}" if close else "")
             )
         if self.quirks.dense_xception and model.pretrained:
-            raise ValueError("quirks.dense_xception: there are no pretrained weights of it")
+            raise ParameterError("quirks.dense_xception: there are no pretrained weights of it")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.backbone = timm.create_model(
@@ -149,7 +149,7 @@ def _make_dense(backbone: nn.Module, model: Model) -> None:
         if isinstance(child, nn.Conv2d) and child.groups > 1
     ]
     if not grouped:
-        raise ValueError(
+        raise ParameterError(
             f"quirks.dense_xception: {model.name} has no depthwise convolutions to make dense; "
             "set model.name to legacy_xception"
         )
@@ -173,7 +173,9 @@ def parameter_count(network: nn.Module) -> int:
 def pick_device(wanted: str) -> torch.device:
     """The device to run on: `auto` takes a CUDA GPU if there is one."""
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError("training.device: got 'cuda', but torch sees no CUDA GPU; use auto or cpu")
+        raise ParameterError(
+            "training.device: got 'cuda', but torch sees no CUDA GPU; use auto or cpu"
+        )
     automatic = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(automatic if wanted == "auto" else wanted)
 

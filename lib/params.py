@@ -14,16 +14,13 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lib import paths
+from lib.settings import ParameterError
 from lib.study import PLAIN, Run, Study, no_such_cell
 
 VARIABLE_SECTIONS = ("model", "training", "voting", "quirks", "bootstrap")
 RESTRICTIONS = ("patch_sizes", "seeds")  # a variant in a file may be run at some of them only
 RUN_PARAMETERS = ("study", "dataset", "gan", "patch_size", "seed", "variant", "overrides")
 TEST_PARAMETERS = ("test_dataset", "test_gan")
-
-
-class ParameterError(ValueError):
-    """A parameter is unknown, ill-typed or out of range; the message names key, value, allowed."""
 
 
 def studies() -> list[str]:
@@ -144,6 +141,12 @@ def from_notebook(
         raise ParameterError(
             f"patch_size: {found.patch_size} px is the whole image, one patch, and nothing votes; "
             f"the study's smaller sizes are {smaller}"
+        )
+    if also and found.test == found.train:
+        others = sorted(set(found.study.cells) - {found.train})
+        raise ParameterError(
+            f"test_dataset, test_gan: {found.test} is the cell trained on, which Experiments 1 "
+            f"to 4 test; other cells are {', '.join(others) or 'none'}"
         )
     return found
 

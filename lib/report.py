@@ -109,6 +109,11 @@ class Report:
         """Adds one banner with what an audit warns of, if it warns of anything."""
         if warnings:
             lead = "Something besides the generator tells the classes apart."
+            if self.study.simulated:
+                lead = (
+                    "One number tells the classes apart without any network; in simulation, where "
+                    "files and cameras are alike, it is a trace of the simulated generator."
+                )
             self.banners.append(" ".join([lead, *warnings]))
 
     def section(self, title: str) -> Section:

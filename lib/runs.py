@@ -115,7 +115,7 @@ def require(run: Run) -> Path:
     Raises:
         RunError: naming the command that trains it.
     """
-    if not (run.folder / "config.json").is_file():
+    if not run.is_finished:
         began = " (it began and did not finish)" if paths.beside(run.folder).exists() else ""
         raise RunError(
             f"no trained network in {run.folder}{began}. Train it first, from the project's "

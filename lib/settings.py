@@ -21,6 +21,10 @@ Natural = Annotated[int, Field(ge=0, strict=True)]
 Crop = Literal["centre", "dlib"]
 
 
+class ParameterError(ValueError):
+    """A parameter is unknown, ill-typed or out of range; the message names key, value, allowed."""
+
+
 class Strict(BaseModel):
     """A section of a study's file: unknown keys are errors, values do not change."""
 

@@ -200,6 +200,11 @@ class Run(Strict):
             self.study.name, self.train, self.study.networks, self.patch_size, self.seed
         )
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the network is trained and has scored all that it is to score."""
+        return (self.folder / "config.json").is_file()
+
     def table(self, experiment: int) -> Path:
         """The table that Experiment `experiment` writes for this run."""
         return paths.table(

@@ -52,20 +52,21 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
     Raises:
         RunError: if the folder holds a run made with other parameters, naming them.
         DivergedError: if the loss is no longer finite.
+        ParameterError: for a model or device that is not there, before anything is packed.
     """
+    device = pick_device(run.study.training.device)
+    network = PatchNet(run.study.model, seed=run.seed, quirks=run.study.quirks)
     cells = [run.train, *(cell for cell in run.study.cells if cell != run.train)]
     packed = {cell: packing.ensure(run.study, cell, train=cell == run.train) for cell in cells}
-    device = pick_device(run.study.training.device)
     precision = runs.stored_precision(run) or pick_precision(run.study.training.precision, device)
     used = {c: packing.SPLITS if c == run.train else packing.SPLITS[:1] for c in cells}
     hashes = {c: {s: packed[c].side["hashes"][s] for s in used[c]} for c in sorted(cells)}
-    network = PatchNet(run.study.model, seed=run.seed, quirks=run.study.quirks)
     config = runs.config(run, hashes, precision=precision, device=describe(device))
     config["model"]["parameters"] = parameter_count(network)
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder.with_name(f".{run.folder.name}.lock")):
-        if (run.folder / "config.json").is_file():
+        if run.is_finished:
             runs.refuse_mixing(run.folder, config)
             return run.folder
         draft = paths.beside(run.folder)
@@ -148,8 +149,9 @@ class _Session:
             training = self.run.study.training
             raise DivergedError(
                 f"the loss is {total.item()} in epoch {epoch}, by batch {batch}, at learning rate "
-                f"{training.learning_rate:g}: lower training.learning_rate, or set "
-                f"training.precision to fp32. The epochs before are kept in {self.folder}"
+                f"{training.learning_rate:g}. Under a variant's name lower training.learning_rate, "
+                "or set training.precision to fp32; or delete what keeps the epochs before, "
+                f"{self.folder}, and do so without"
             )
 
     def _score_epoch(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -201,6 +201,18 @@ def test_a_studys_report_has_every_section(study, work):
     assert (path.parent / "overview.png").is_file()
 
 
+def test_tables_made_with_other_parameters_are_left_out_and_named(study, make_study, work):
+    changed = make_study(training={"epochs": 7}, **QUICK)  # variant `short` is no longer known of
+    page = StudyReport(changed)
+    page.glance()
+    text = Page(page.write().read_text("utf-8")).text
+    assert "leaves-gan_a on leaves-gan_b, plain, 16 px, seed 0" in text
+    assert set(page.experiments.tables["variant"]) == {"short"}
+    fewer = study.model_copy(update={"cells": {CELL: study.cells[CELL]}})
+    assert set(StudyReport(fewer).experiments.tables["test"]) == {CELL}
+    assert "Left out" not in Page(complete(study).write().read_text("utf-8")).text
+
+
 def test_pictures_are_left_out_of_the_report_where_the_study_says_so(study, work, monkeypatch):
     monkeypatch.setattr(packing, "ensure", lambda *_: pytest.fail("pictures were opened"))
     report = StudyReport(study.model_copy(update={"show_pictures": False}))

@@ -66,6 +66,6 @@ def detector() -> Any:
     except ImportError:
         raise MissingExtra(
             "data.crop: dlib needs dlib, the optional extra `face`: "
-            "pip install dlib-bin, or use data.crop: centre"
+            "pip install dlib-bin (on macOS dlib), or use data.crop: centre"
         ) from None
     return dlib.get_frontal_face_detector()
