@@ -180,6 +180,24 @@ def test_a_changed_protocol_trains_again(checkout):
     assert found == VOTES | {"train", "01_patch_accuracy", "quirks", "report"}
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("title:", "show_pictures: false\ntitle:", {"report"}),
+        ("data:", "data:\n  max_skipped: 0.5", set()),
+    ],
+)
+def test_what_changes_no_result_trains_and_packs_nothing_again(checkout, old, new, expected):
+    file = checkout / "params" / "smoke.yaml"
+    whole = file.read_bytes()
+    edit(file, old, new)
+    try:
+        found = would_run(checkout)
+    finally:
+        file.write_bytes(whole)
+    assert found == expected
+
+
 def test_the_tables_have_the_contracts_columns(checkout):
     table = pd.read_csv(checkout / f"results/smoke/tables/exp4/{MATCHED}__p032__seed0.csv")
     assert list(table.columns) == [

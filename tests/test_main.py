@@ -119,6 +119,14 @@ def test_a_mistake_is_one_message_and_no_traceback(tiny, capsys, arguments, spoi
     assert expected in error and "Traceback" not in error
 
 
+def test_an_unknown_model_is_named_before_anything_is_packed(tiny, capsys):
+    file = tiny / "tiny.yaml"
+    file.write_text(file.read_text("utf-8").replace("test_resnet", "test_resnat"), "utf-8")
+    status, said, error = run(capsys, "train", *NETWORK)
+    assert (status, said) == (1, "") and "model.name: timm knows no 'test_resnat'" in error
+    assert not paths.packed("tiny", "leaves-gan_a").exists()
+
+
 def test_a_run_with_other_parameters_is_refused(tiny, capsys):
     assert run(capsys, "train", *NETWORK)[0] == 0
     file = tiny / "tiny.yaml"

@@ -554,6 +554,12 @@ def test_what_papermill_injects_is_used(tiny):
     assert params.study_from_notebook({"study": "tiny"}) == params.load("tiny")
 
 
+def test_the_cell_trained_on_is_no_other_cell_to_test_on(tiny):
+    same = injected(test_dataset=RUN["dataset"], test_gan=RUN["gan"])
+    found = message(params.from_notebook, same, also=params.TEST_PARAMETERS)
+    assert "is the cell trained on" in found and "stones-gan_b" in found
+
+
 def test_a_parameter_that_the_notebook_does_not_have_is_refused(tiny):
     found = message(params.from_notebook, injected(patchsize=16))
     assert found.startswith(
