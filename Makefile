@@ -1,9 +1,11 @@
-# make study   the whole study and its report       STUDY=demo DATA=<folder> CORES=all PROFILE=local
+# make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=all PROFILE=local
+#              (STUDY=published: the paper's own record)
+# make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
-# make lab     JupyterLab
-# make setup   what the others need, once: .venv from the pinned requirements
-# make bench   measures the speed, beside the plain way and the machine's limit   QUICK=1
+# make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo
+# make bench   measures the speed, beside the plain way and the machine's limit       QUICK=1
 # make check   measures that the simulated data are instructive (after make study)
+# make setup   what the others need, once: .venv from the pinned requirements
 
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
   $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
@@ -12,13 +14,19 @@ STUDY ?= demo
 CORES ?= all
 PROFILE ?= local
 READY := .venv/.ready
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+WORK := $(or $(PATCHWISE_WORK),$(CURDIR))
+# reports/published/ holds the paper's numbers.
+REPORT := $(if $(filter published,$(STUDY)),published_record,$(STUDY))
+SNAKEMAKE := snakemake --profile profiles/$(PROFILE) --cores $(CORES) --config study=$(STUDY) --
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ifdef DATA
 export PATCHWISE_DATA := $(shell $(PYTHON) -c "import os, sys; print(os.path.abspath(sys.argv[1]))" "$(DATA)")
 endif
 
-.PHONY: setup study test lab bench check
+.PHONY: setup study lab test keep bench check
 
 setup: $(READY)
 
@@ -29,17 +37,30 @@ $(READY): requirements.txt pyproject.toml
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# Packing first, so that networks are trained anew only where the packed images did change.
 study: $(READY)
-	snakemake --profile profiles/$(PROFILE) --cores $(CORES) --config study=$(STUDY)
-	@echo "The report: $${PATCHWISE_WORK:-$(CURDIR)}/reports/$(STUDY)/index.html"
+ifeq ($(STUDY),published)
+	@mkdir -p "$(WORK)/results/$(REPORT)"
+	papermill --log-level WARNING --no-progress-bar notebooks/A2_published_record.ipynb \
+	  "$(WORK)/results/$(REPORT)/A2_published_record.ipynb" 2>&1 | { grep -v IPKernelApp || true; }
+else
+	$(SNAKEMAKE) all_packed
+	$(SNAKEMAKE)
+endif
+	@echo "The report: $(WORK)/reports/$(REPORT)/index.html"
+
+lab: $(READY)
+	python tools/working_copies.py
+	jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/my_notebooks
 
 test: $(READY)
 	ruff check .
 	ruff format --check .
+	lint-imports
 	python -m pytest
 
-lab: $(READY)
-	jupyter lab notebooks
+keep: $(READY)
+	python tools/keep.py $(REPORT)
 
 bench: $(READY)
 	python -m benchmarks $(if $(QUICK),--quick)

@@ -2,7 +2,8 @@
 
     python -m benchmarks [--quick] [--device auto]
 
-Needs no Jupyter. Writes reports/benchmarks/<machine class>.md and .json.
+Needs no Jupyter. Writes reports/benchmarks/<machine class>.md and .json, or with --quick, which
+measures less well, <machine class>-quick.md and .json.
 """
 
 import argparse
@@ -17,10 +18,10 @@ import torch
 
 from benchmarks import four_tables, limits, networks, packing, plain, revote
 from benchmarks.measuring import Row
-from lib import params, paths
-from lib.models import DTYPES, pick_device, pick_precision
+from lib.networks.classifier import DTYPES, pick_device, pick_precision
 from lib.progress import bar
-from lib.study import Study
+from lib.study import paths, reading
+from lib.study.study import Study
 
 PATCH_SIZES = (256, 128, 64, 32, 16)
 ON_PAGE = ("over_eager", "bandwidth_share", "memory")  # and not among the JSON file's keys
@@ -85,7 +86,7 @@ def page(rows: list[Row], device: torch.device, *, quick: bool) -> str:
     table = table.rename(columns={name: name.replace("_", " ") for name in ON_PAGE})
     table = table.rename(columns={"memory": "memory, GiB"})
     shown = table.astype(object).where(table.notna(), "").map(_short)
-    study = params.load("paper")
+    study = reading.load("paper")
     hours = protocol(study, rows).round(2)
     return "\n".join(
         [
@@ -141,7 +142,8 @@ def main() -> None:
         for row in measured(device, quick=given.quick):
             rows.append(row)
             progress.update()
-    name, text = machine(device)[0], page(rows, device, quick=given.quick)
+    name = machine(device)[0] + "-quick" * given.quick
+    text = page(rows, device, quick=given.quick)
     kept = [{k: v for k, v in asdict(row).items() if k not in ON_PAGE} for row in rows]
     target = paths.ROOT / "reports" / "benchmarks"
     for suffix, content in ((".md", text), (".json", json.dumps(kept, indent=1) + "\n")):

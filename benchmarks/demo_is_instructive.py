@@ -25,9 +25,13 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lib import metrics, params, paths, runs, tables
-from lib.data import packing
-from lib.study import Study
+from lib import margins
+from lib.data import packed
+from lib.results import tables
+from lib.statistics import accuracy
+from lib.study import paths, reading
+from lib.study.schema import split_cell
+from lib.study.study import Study
 
 
 def simple_statistics(images: np.ndarray) -> np.ndarray:
@@ -42,11 +46,11 @@ def simple_statistics(images: np.ndarray) -> np.ndarray:
 
 def simple_auc(study: Study, cell: str) -> float:
     """The cross-validated AUC of a logistic regression on `simple_statistics` of a cell."""
-    packed = packing.ensure(study, cell)
-    labels = packed.manifest["label"].to_numpy()
+    opened = packed.load(study, cell)
+    labels = opened.manifest["label"].to_numpy()
     scores = cross_val_predict(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
-        simple_statistics(packed.images),
+        simple_statistics(opened.images),
         labels,
         cv=StratifiedKFold(5, shuffle=True, random_state=0),
         method="decision_function",
@@ -60,13 +64,13 @@ def votes(study: Study) -> list[dict]:
     for cell in study.train_on:
         for size in (size for size in study.patch_sizes if size < study.data.image_size):
             for seed in study.seeds:
-                run = params.run(study.name, *cell.split("-"), size, seed)
-                grid = runs.load_margins(run, cell)
+                run = reading.run(study.name, *split_cell(cell), size, seed)
+                grid = margins.load(run, cell)
                 sheet = tables.Sheet(run, 2, grid)
                 z, labels = grid.margins[sheet.validated], grid.labels.astype(bool)
                 per_patch = ((z > 0) == labels[:, None]).mean(axis=1)
                 by_vote = sheet.right("grid")
-                gain = metrics.difference(by_vote, per_patch, sheet.resampled)
+                gain = accuracy.difference(by_vote, per_patch, sheet.resampled)
                 where = {"cell": cell, "patch_size": size, "seed": seed}
                 rows.append({**where, "measure": "per-patch accuracy", "value": per_patch.mean()})
                 rows.append({**where, "measure": "vote minus per-patch", "value": gain.value})
@@ -78,13 +82,13 @@ def main() -> int:
     """Measures, prints, writes; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", default="demo")
-    study = params.load(parser.parse_args().study)
+    study = reading.load(parser.parse_args().study)
     rows = [
         {"cell": cell, "measure": "AUC of simple statistics", "value": simple_auc(study, cell)}
         for cell in study.cells
     ]
-    found = pd.DataFrame([*rows, *votes(study)]).astype({"patch_size": "Int64", "seed": "Int64"})
-    by = dict(tuple(found.groupby("measure")))
+    table = pd.DataFrame([*rows, *votes(study)]).astype({"patch_size": "Int64", "seed": "Int64"})
+    by = dict(tuple(table.groupby("measure")))
     holds = {
         "simple statistics stay below AUC 0.80": by["AUC of simple statistics"]["value"].max()
         < 0.8,
@@ -96,11 +100,11 @@ def main() -> int:
         ),
     }
     kind = "simulated images" if study.simulated else "real images"
-    print(f"{study.name}, {kind}\n{found.round(3).to_string(index=False, na_rep='')}\n")
+    print(f"{study.name}, {kind}\n{table.round(3).to_string(index=False, na_rep='')}\n")
     for condition, true in holds.items():
         print("holds:    " if true else "FAILS:    ", condition)
     target = paths.report(study.name).with_name("instructive.csv")
-    paths.write_whole(target, lambda p: found.to_csv(p, index=False))
+    paths.write_whole(target, lambda p: table.to_csv(p, index=False))
     return 0 if all(holds.values()) else 1
 
 

@@ -12,11 +12,11 @@ import torch
 from benchmarks import plain
 from benchmarks.measuring import Row, highest_memory, in_turn
 from benchmarks.plain import SIZE, Elsewhere, Pictures, backbone, network, random_pictures
-from lib import voting
-from lib.fast import Scorer
+from lib.networks.cpu_speed import Scorer
+from lib.networks.scoring import score
 from lib.patches import crop_origins, cut, grid_origins
-from lib.scoring import score
-from lib.settings import Voting
+from lib.study.schema import Voting
+from lib.voting import rules
 
 THETAS = Voting().thetas
 
@@ -63,10 +63,10 @@ def each_by_itself(patch_size: int, images: int, device: torch.device) -> list[f
     grid()  # Table 1
     random = plain.margins(backbone(device), of_crops, patch_size, device).reshape(-1)  # Table 3
     random = random[: crops.shape[0] * crops.shape[1]].reshape(crops.shape[:2])
-    found = _accuracies(grid(), random, THETAS[:1], pictures.labels)  # Table 2
+    accuracies = _accuracies(grid(), random, THETAS[:1], pictures.labels)  # Table 2
     for theta in THETAS[1:]:  # Table 4
-        found += _accuracies(grid(), random, [theta], pictures.labels)[-1:]
-    return found
+        accuracies += _accuracies(grid(), random, [theta], pictures.labels)[-1:]
+    return accuracies
 
 
 @functools.cache
@@ -80,12 +80,10 @@ def _accuracies(
     grid: np.ndarray, crops: np.ndarray, thetas: list[float], labels: np.ndarray
 ) -> list[float]:
     fake = labels.astype(bool)
-    found = [float(((grid > 0) == fake[:, None]).mean())]
-    scores = {"grid": voting.share_fake(grid), "crops": voting.share_fake(crops)}
-    found += [float((voting.verdicts(of, rule) == fake).mean()) for rule, of in scores.items()]
-    for vote in voting.confident(grid[None], thetas, "share").values():
-        found.append(float((voting.verdicts(vote.scores[0], "confident") == fake).mean()))
-    return found
+    votes = [(rules.RULES["grid"], grid), (rules.RULES["crops"], crops)]
+    votes += [(rules.confident(theta), grid) for theta in thetas]
+    verdicts = [rule.fake(rule.score(z)) for rule, z in votes]
+    return [float(((grid > 0) == fake[:, None]).mean()), *((v == fake).mean() for v in verdicts)]
 
 
 def _as_images(images: np.ndarray, origins: np.ndarray, patch_size: int) -> np.ndarray:

@@ -19,7 +19,7 @@ import time
 import numpy as np
 import pandas as pd
 
-from lib import paths
+from lib.study import paths
 
 SIZES = {
     "images": (400, 800, 1600),
@@ -32,9 +32,10 @@ LINEAR = {"images": 2.0, "patch size, px": None, "epochs": 2.0, "θ": 2.0}
 
 def study(images: int = 400, patch_size: int = 32, epochs: int = 2) -> float:
     """Seconds of training and scoring with so many training images, and a fifth as many to test."""
-    from lib import training
-    from lib.data import packing
-    from lib.study import Run, Study
+    from lib.data.packing import pack
+    from lib.networks import training
+    from lib.study.run import Run
+    from lib.study.study import Study
 
     source = {"kind": "simulated", "content": "sim_faces"}
     cell = {"real": source, "fake": {**source, "generator": "sim_stylegan2"}}
@@ -52,7 +53,7 @@ def study(images: int = 400, patch_size: int = 32, epochs: int = 2) -> float:
         training={"epochs": epochs, "batch_size": 32},
     )
     run = Run(study=made, dataset="sim_faces", gan="sim_stylegan2", patch_size=patch_size, seed=0)
-    packing.ensure(made, run.train)
+    pack.pack(made, run.train)
     short = {"training": made.training.model_copy(update={"epochs": 1})}
     training.train(run.model_copy(update={"study": made.model_copy(update=short), "seed": 1}))
     begun = time.perf_counter()
@@ -62,11 +63,12 @@ def study(images: int = 400, patch_size: int = 32, epochs: int = 2) -> float:
 
 def vote(thetas: int) -> float:
     """Seconds of the confident votes of 10 epochs of 1,000 images at so many θ."""
-    from lib import voting
+    from lib.voting import rules
 
     margins = np.random.default_rng(0).standard_normal((10, 1000, 256), dtype=np.float32)
     begun = time.perf_counter()
-    voting.confident(margins, list(np.linspace(1, 0.5, thetas)))
+    for theta in np.linspace(1, 0.5, thetas):
+        rules.confident(theta).score(margins)
     return time.perf_counter() - begun
 
 

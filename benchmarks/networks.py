@@ -13,10 +13,10 @@ from benchmarks import plain
 from benchmarks.limits import Ceiling
 from benchmarks.measuring import Row, highest_memory, in_turn
 from benchmarks.plain import BATCH, SIZE, Elsewhere, network, random_pictures
-from lib.fast import Scorer
+from lib.networks.cpu_speed import Scorer
+from lib.networks.scoring import score
+from lib.networks.training import Stepper
 from lib.patches import grid_origins
-from lib.scoring import score
-from lib.stepping import Stepper
 
 
 @functools.cache

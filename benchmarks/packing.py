@@ -25,9 +25,9 @@ import psutil
 from PIL import Image
 
 from benchmarks.measuring import Row
-from lib import paths
-from lib.data.workers import cores
-from lib.study import Study
+from lib.data.packing.workers import cores
+from lib.study import paths
+from lib.study.study import Study
 
 CELL, SIZE = "pictures-gan", 256
 PLAIN = """
@@ -43,8 +43,8 @@ import sys
 if __name__ == '__main__':
     sys.path.insert(0, sys.argv[2])
     from benchmarks.packing import study
-    from lib.data import packing
-    packing.ensure(study(int(sys.argv[1])), 'pictures-gan')
+    from lib.data.packing import pack
+    pack.pack(study(int(sys.argv[1])), 'pictures-gan')
 """
 
 
@@ -121,9 +121,9 @@ def memory(process: psutil.Process) -> float:
             lines = Path(f"/proc/{one.pid}/status").read_text().splitlines()
         except OSError:  # it has ended
             continue
-        found = dict(line.split(":", 1) for line in lines)
-        total += _kib(found.get("RssAnon", "0"))
-        shared = max(shared, _kib(found.get("RssShmem", "0")))  # the same pages in all of them
+        held = dict(line.split(":", 1) for line in lines)
+        total += _kib(held.get("RssAnon", "0"))
+        shared = max(shared, _kib(held.get("RssShmem", "0")))  # the same pages in all of them
     return (total + shared) / 1024
 
 
@@ -150,10 +150,10 @@ def row(images: int, repeats: int) -> Row:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "in"
         make(folder, images, 1024, ".png")
-        found = measured("", folder, repeats)
-    rates = {"value": found["packing, images/s"], "baseline": found["plain, images/s"]}
-    memory = found["memory, MiB"] / 1024
-    return Row("packing", None, unit="images/s", ratio=found["ratio"], memory=memory, **rates)
+        line = measured("", folder, repeats)
+    rates = {"value": line["packing, images/s"], "baseline": line["plain, images/s"]}
+    memory = line["memory, MiB"] / 1024
+    return Row("packing", None, unit="images/s", ratio=line["ratio"], memory=memory, **rates)
 
 
 def main() -> None:

@@ -18,10 +18,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
-from lib.data.workers import cores
-from lib.models import PatchNet
+from lib.data.packing.workers import cores
+from lib.networks.classifier import PatchNet
 from lib.patches import grid_origins
-from lib.settings import Model
+from lib.study.schema import Model
 
 SIZE = 256
 BATCH = 128  # patches at most, the paper's
@@ -79,12 +79,12 @@ def margins(
 ) -> np.ndarray:
     """The margins of all grid patches, float32 (N, P)."""
     net.eval()
-    found = []
+    z = []
     with torch.no_grad():
         for x, _ in _loader(pictures, patch_size, device):
             logits = net(x.to(device))
-            found.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
-    return np.concatenate(found).reshape(len(pictures.images), -1)
+            z.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
+    return np.concatenate(z).reshape(len(pictures.images), -1)
 
 
 def score(patch_size: int, images: int, device: torch.device) -> None:

@@ -20,9 +20,12 @@ import pandas as pd
 import torch
 
 from benchmarks.measuring import Row, highest_memory
-from lib import params, paths, runs, tables, voting
-from lib.settings import Quirks
-from lib.study import Run
+from lib import margins
+from lib.results import tables
+from lib.study import paths, reading
+from lib.study.run import Run
+from lib.study.schema import Quirks
+from lib.voting import rules
 
 SWITCHES = {
     "plain": {},
@@ -36,7 +39,7 @@ def store(run: Run, epochs: int, images: int, patches: int) -> None:
     """Lays down a finished run of synthetic margins: fakes lie a little higher."""
     generator, labels = np.random.default_rng(0), np.arange(images, dtype=np.uint8) % 2
     run.folder.mkdir(parents=True)
-    config = json.dumps(runs.config(run, {}, precision="fp32", device="none"))
+    config = json.dumps(margins.config(run, {}, precision="fp32", device="none"))
     (run.folder / "config.json").write_text(config, "utf-8")
     history = pd.DataFrame({"epoch": range(epochs), "validation_accuracy": 0.5})
     history.to_csv(run.folder / "history.csv", index=False)
@@ -45,9 +48,9 @@ def store(run: Run, epochs: int, images: int, patches: int) -> None:
         z += 0.2 * labels[:, None]
         origins = np.zeros((count, 2), np.int32)
         index = [np.arange(n, dtype=np.int32) for n in (epochs, images)]
-        content = runs.Margins(z, labels, origins, *index)
+        content = margins.Margins(z, labels, origins, *index)
         path = paths.margins(run.folder, run.train, "test", kind)
-        runs.save_margins(path, content, packed_hash="", crops_seed=0)
+        margins.save(path, content, packed_hash="", crops_seed=0)
 
 
 def vote(run: Run) -> dict[str, tuple[float, int]]:
@@ -59,26 +62,25 @@ def vote(run: Run) -> dict[str, tuple[float, int]]:
         spent[part] = (time.perf_counter() - begun, numbers)
         begun = time.perf_counter()
 
-    grid = runs.load_margins(run, run.train)
-    crops = runs.load_margins(run, run.train, kind="crops")
+    grid = margins.load(run, run.train)
+    crops = margins.load(run, run.train, kind="crops")
     took("reading the margins", 0)
     sheet = tables.Sheet(run, 1, grid)
     sheet.patches()
-    for rule in ("grid", "mean_margin", "mean_probability"):
+    for rule in rules.voting_on("grid"):
         sheet.vote(rule)
-    took("patches, and votes of the grid", len(sheet.rows))
-    votes = {r: voting.confident(grid.margins, run.study.voting.thetas, r) for r in voting.READINGS}
-    took("confident patches, all θ and readings", 0)
+    took("patches, and votes of the grid", len(sheet.table()))
+    thetas = run.study.voting.thetas
+    confident = [rules.confident(theta, meaning) for meaning in rules.READINGS for theta in thetas]
     for name, switched in SWITCHES.items():
         study = run.study.model_copy(update={"quirks": Quirks(**switched)})
         sheet = tables.Sheet(run.model_copy(update={"study": study}), 4, grid)
         if name != "even_crops_ties_wrong":
-            for reading, of in votes.items():
-                for theta, found in of.items():
-                    sheet.confident(theta, found, reading)
+            for rule in confident:
+                sheet.vote(rule)
         if name in ("plain", "even_crops_ties_wrong"):
             sheet.also(crops).vote("crops")
-        took(f"tables: {name}", len(sheet.rows))
+        took(f"confident patches and crops: {name}", len(sheet.table()))
     return spent
 
 
@@ -90,7 +92,9 @@ def measured(
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PATCHWISE_WORK"] = folder
         overrides = {"bootstrap": {"resamples": resamples}}
-        run = params.run("paper", "ffhq", "stylegan2", 16, variant="synthetic", overrides=overrides)
+        run = reading.run(
+            "paper", "ffhq", "stylegan2", 16, variant="synthetic", overrides=overrides
+        )
         store(run, epochs, images, patches)
         with highest_memory(torch.device("cpu")) as highest:
             spent = vote(run)

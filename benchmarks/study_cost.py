@@ -16,7 +16,7 @@ import time
 import pandas as pd
 import psutil
 
-from lib import paths
+from lib.study import paths
 
 
 def memory(process: psutil.Process) -> int:

@@ -1,3 +1,1 @@
 """Patch-wise detection of GAN images: patching, scoring, voting and the statistics of the study."""
-
-__version__ = "0.1.0"

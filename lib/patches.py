@@ -1,7 +1,7 @@
 """Where patches lie and how they are cut: pure functions of arrays, numpy's or torch's alike.
 
 *Grid* patches do not overlap and cover the image (Experiments 1 and 2); *crops* are random
-squares (Experiment 3).
+squares (Experiment 3). Origins are int32 top-left rows and columns, all sizes are in px.
 """
 
 import hashlib
@@ -11,17 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from lib.study import check_patch_size
+
+def check_patch_size(patch_size: int, image_size: int) -> None:
+    """Raises ValueError unless patches of `patch_size` px tile an image of `image_size` px."""
+    if image_size % patch_size:
+        divisors = [d for d in range(8, image_size + 1) if image_size % d == 0]
+        raise ValueError(
+            f"patch_size: {patch_size} does not divide the image size {image_size}; "
+            f"it can be one of {divisors}"
+        )
 
 
 def grid_origins(image_size: int, patch_size: int) -> np.ndarray:
-    """The grid's patches, row by row.
+    """The origins (P, 2) of the grid's P = (image_size / patch_size)² patches, row by row.
 
-    Returns:
-        int32 (P, 2), P = (image_size / patch_size)²: each patch's top-left row and column in px.
-
-    Raises:
-        ValueError: if `patch_size` does not divide `image_size`.
+    Raises ValueError if `patch_size` does not divide `image_size`.
     """
     if patch_size < 1:
         raise ValueError(f"patch_size: got {patch_size}, must be at least 1")
@@ -33,23 +37,11 @@ def grid_origins(image_size: int, patch_size: int) -> np.ndarray:
 def crop_origins(
     image_ids: Sequence[str], image_size: int, patch_size: int, count: int, *, seed: int
 ) -> np.ndarray:
-    """Random squares that lie within the image, uniform over all positions.
+    """The origins (N, count, 2) of random squares within N images, uniform over all positions.
 
-    They depend on (seed, image_id, patch_size) alone: the same in all epochs and training seeds,
-    whatever the other images are.
-
-    Args:
-        image_ids: N names.
-        image_size: px.
-        patch_size: px, at most `image_size`.
-        count: P, crops per image: odd, so that no vote ties.
-        seed: the study's data seed.
-
-    Returns:
-        int32 (N, P, 2): top-left row and column in px.
-
-    Raises:
-        ValueError: if `count` is even, or the patch is larger than the image.
+    They depend on the study's data seed, the image's name and the patch size alone: the same in all
+    epochs and training seeds, whatever the other images are. Raises ValueError if `count`, per
+    image, is even, so that votes could tie, or the patch is larger than the image.
     """
     if count % 2 == 0:
         raise ValueError(f"crops per image: got {count}, must be odd, so that no vote ties")
@@ -64,17 +56,10 @@ def crop_origins(
 
 
 def cut(images: Any, index: Any, origins: Any, patch_size: int) -> Any:
-    """Gathers patches, on whatever device the images lie.
+    """Gathers patches (B, p, p, 3) of images (N, S, S, 3), an array, a memory map or a tensor.
 
-    Args:
-        images: (N, S, S, 3), an array, a memory map or a tensor.
-        index: integers (B,), each patch's image.
-        origins: integers (B, 2), each patch's top-left row and column in px. `index` and
-            `origins` are of the same library, and on the same device, as `images`.
-        patch_size: p, px.
-
-    Returns:
-        (B, p, p, 3), of the images' dtype.
+    `index`, integers (B,), has each patch's image, `origins` are integers (B, 2); both are of the
+    same library and on the same device as the images.
     """
     if isinstance(images, np.ndarray):
         windows = sliding_window_view(images, (patch_size, patch_size), axis=(1, 2))
@@ -85,17 +70,11 @@ def cut(images: Any, index: Any, origins: Any, patch_size: int) -> Any:
 
 
 def strips(images: np.ndarray, patch_size: int) -> np.ndarray:
-    """Rearranges images so that their grid patches are strips of full-width rows.
+    """Rearranges images (N, S, S, 3) so that their grid patches are strips of full-width rows.
 
-    The released code reads a whole image of S × S pixels as (S/p)² patches of p × p, byte by
-    byte: each patch is p²/S rows of the image, folded into a square (the quirk `strips`).
-
-    Args:
-        images: (N, S, S, 3).
-        patch_size: p, px; divides S.
-
-    Returns:
-        (N, S, S, 3), whose grid patches, row by row, are the strips from top to bottom.
+    The released code reads a whole image of S × S pixels as (S/p)² patches of p × p, byte by byte:
+    each patch, from top to bottom, is p²/S rows of the image, folded into a square (the quirk
+    `strips`).
     """
     count, size = images.shape[:2]
     side = size // patch_size
@@ -106,13 +85,8 @@ def strips(images: np.ndarray, patch_size: int) -> np.ndarray:
 def assemble(values: np.ndarray, image_size: int, patch_size: int) -> np.ndarray:
     """Lays grid patches, or one number per grid patch, back into the image's plane.
 
-    Args:
-        values: (P, p, p, C) patches or (P,) numbers, in the order of `grid_origins`.
-        image_size: S, px.
-        patch_size: p, px.
-
-    Returns:
-        (S, S, C), the image that the patches were cut from; or (S/p, S/p), a map of the numbers.
+    (P, p, p, C), in the order of `grid_origins`, becomes (S, S, C), the image that they were cut
+    from, and (P,) becomes (S/p, S/p), a map of the numbers.
     """
     side = image_size // patch_size
     if values.ndim == 1:

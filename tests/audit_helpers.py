@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lib.data import near
+from lib.data import near_duplicates
 
 NO_FILE = {"bytes": np.nan, "bits": 8, "mode": "RGB", "quality": np.nan, "tables": ""}
 NO_FILE |= {"subsampling": "", "progressive": False}
@@ -18,7 +18,7 @@ PASSED_OVER = {"no face": [], "near duplicate": [["9.png", "like 8.png"]], "iden
 
 @dataclass
 class Cell:
-    """What the audit uses of `lib.data.packing.Packed`."""
+    """What the audit uses of `lib.data.packed.Packed`."""
 
     images: np.ndarray
     manifest: pd.DataFrame
@@ -34,7 +34,7 @@ def cell(images: np.ndarray, labels: list[int], splits: list[str] | None = None,
     manifest = pd.DataFrame({"label": np.array(labels, np.uint8), **kind})
     manifest["split"] = splits or ["test"] * count
     manifest["image_id"] = [f"{('real', 'fake')[of]}/{n}.png" for n, of in enumerate(labels)]
-    hashes = [near.fingerprint(image) for image in images]
+    hashes = [near_duplicates.fingerprint(image) for image in images]
     columns = {**NO_FILE, "side": size, **files, "phash": hashes}
     recipe = {"data": {"crop": "centre", "resample": "lanczos", "jpeg_quality": None}}
     side = {"recipe": recipe, "real": {"passed_over": {}}, "fake": {"passed_over": PASSED_OVER}}

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
-from lib import paths, runs
-from lib.study import Run, Study
+from lib import margins
+from lib.study import paths
+from lib.study.run import Run
+from lib.study.study import Study
 
 matplotlib.use("Agg")
 settings.register_profile(
@@ -94,7 +96,7 @@ def make_run(make_study) -> Callable[..., Run]:
 
 
 @pytest.fixture
-def finish(work) -> Callable[..., runs.Margins]:
+def finish(work) -> Callable[..., margins.Margins]:
     """Lays down a finished run as training would: config, history, margins of one test split."""
 
     def lay(
@@ -104,11 +106,11 @@ def finish(work) -> Callable[..., runs.Margins]:
         validation: list[float],
         kind: str = "grid",
         cell: str | None = None,
-    ) -> runs.Margins:
+    ) -> margins.Margins:
         z = np.asarray(z, np.float32)
         epochs, images, patches = z.shape
         run.folder.mkdir(parents=True, exist_ok=True)
-        config = runs.config(run, {}, precision="fp32", device="CPU")
+        config = margins.config(run, {}, precision="fp32", device="CPU")
         config["model"]["parameters"] = 7
         (run.folder / "config.json").write_text(json.dumps(config), "utf-8")
         history = pd.DataFrame({"epoch": range(epochs), "loss": 0.5})
@@ -117,7 +119,7 @@ def finish(work) -> Callable[..., runs.Margins]:
         history["training_seconds"], history["scoring_seconds"] = 2.0, 1.0
         history.to_csv(run.folder / "history.csv", index=False)
         shape = (patches, 2) if kind == "grid" else (images, patches, 2)
-        margins = runs.Margins(
+        laid = margins.Margins(
             z,
             np.array(labels, np.uint8),
             np.zeros(shape, np.int32),
@@ -125,7 +127,7 @@ def finish(work) -> Callable[..., runs.Margins]:
             np.arange(images, dtype=np.int32),
         )
         path = paths.margins(run.folder, cell or run.test, "test", kind)
-        runs.save_margins(path, margins, packed_hash="abc", crops_seed=run.study.data.seed)
-        return margins
+        margins.save(path, laid, packed_hash="abc", crops_seed=run.study.data.seed)
+        return laid
 
     return lay

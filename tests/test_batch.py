@@ -1,17 +1,22 @@
 """The batch: `make study`'s graph on the smoke study; it resumes, and re-runs what is touched."""
 
+import itertools
+import json
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-
-from lib import paths
+from clone_helpers import READY, changed, clone, lone
+from PIL import Image
 
 RUN = "results/smoke/runs/sim_faces-sim_stylegan2/plain"
 MATCHED = "sim_faces-sim_stylegan2__sim_faces-sim_stylegan2__plain"
@@ -19,43 +24,32 @@ MATCHED = "sim_faces-sim_stylegan2__sim_faces-sim_stylegan2__plain"
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory) -> Path:
-    """A copy of the project, in which files may be touched."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for name in ("lib", "notebooks", "params", "profiles", "reports/published"):
-        shutil.copytree(paths.ROOT / name, copy / name)
-    shutil.copy(paths.ROOT / "Snakefile", copy)
-    kept = copy / "reports" / "smoke" / "index.html"  # as a report kept in the repository is there
-    kept.parent.mkdir()
-    kept.write_text("an old report")
-    return copy
+    """A clone of the project, in which files may be touched."""
+    return clone(tmp_path_factory.mktemp("batch") / "patchwise")
 
 
-def command(*flags: str) -> list[str]:
-    profile = ["--profile", "profiles/local", "--config", "study=smoke"]
+def command(*flags: str, study: str = "smoke") -> list[str]:
+    profile = ["--profile", "profiles/local", "--config", f"study={study}"]
     return [sys.executable, "-m", "snakemake", *profile, *flags]
 
 
-def environment(checkout: Path) -> dict[str, str]:
-    scripts = str(Path(sys.executable).parent)
-    return {
-        **{k: v for k, v in os.environ.items() if not k.startswith("PATCHWISE")},
-        "PYTHONPATH": str(checkout),
-        "PATH": scripts + os.pathsep + os.environ["PATH"],
-    }
-
-
-def snakemake(checkout: Path, *flags: str) -> str:
-    done = subprocess.run(
-        command(*flags), cwd=checkout, env=environment(checkout), text=True, timeout=400,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+def run(checkout: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess:
+    """Runs a command in the clone, with variables; its output and errors are in `stdout`."""
+    return subprocess.run(
+        arguments, cwd=checkout, env=lone(checkout, checkout.parent) | given, text=True,
+        timeout=400, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
     )  # fmt: skip
+
+
+def snakemake(checkout: Path, *flags: str, study: str = "smoke", **given: str) -> str:
+    done = run(checkout, *command(*flags, study=study), **given)
     assert done.returncode == 0, done.stdout[-4000:]
     return done.stdout
 
 
-def would_run(checkout: Path) -> set[str]:
+def would_run(checkout: Path, *flags: str, **given: str) -> set[str]:
     """The rules that a dry run counts, none if it says that nothing is to be done."""
-    printed = snakemake(checkout, "--dry-run")
+    printed = snakemake(checkout, "--dry-run", *flags, **given)
     if "Nothing to be done" in printed:
         return set()
     counted = printed.partition("Job stats:")[2].partition("total")[0].splitlines()[3:]
@@ -69,7 +63,7 @@ def kill_group(process: subprocess.Popen) -> None:
 
 def test_killed_then_finished(checkout):
     process = subprocess.Popen(
-        command(), cwd=checkout, env=environment(checkout), start_new_session=True,
+        command(), cwd=checkout, env=lone(checkout, checkout.parent), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline = time.monotonic() + 200
@@ -88,6 +82,9 @@ def test_killed_then_finished(checkout):
     assert {f"exp{n}/{MATCHED}__p032__seed0" for n in (1, 2, 3, 4)} <= tables
     assert f"exp1/{MATCHED}__p064__seed0" in tables and f"exp2/{MATCHED}__p064__seed0" not in tables
     assert sum(name.startswith("exp5/") for name in tables) == 4  # two other cells, two sizes
+    votes = checkout.glob("results/smoke/verdicts/*/*.parquet")
+    votes = {f"{path.parent.name}/{path.stem}" for path in votes}  # A1's variants have some as well
+    assert {name for name in tables if name.startswith("exp")} <= votes
     assert list(checkout.glob("results/smoke/notebooks/04_confident_vote__*.ipynb"))
     assert len(list(checkout.glob("results/smoke/audit/*/cues.csv"))) == 3
 
@@ -101,23 +98,33 @@ def test_packing_and_training_leave_what_they_said(checkout):
         assert log.read_text("utf-8").startswith("SIMULATED IMAGES · Smoke test")
 
 
+def test_git_sees_nothing_of_a_run(checkout):
+    assert changed(checkout) == ""
+
+
 def test_what_fails_says_why_and_fails(checkout):
     """The log is written by tee, whose exit status must not hide the command's."""
-    target = str(checkout / "data" / "packed" / "faces140k" / "ffhq_half-stylegan")
-    flags = ["--cores", "1", "--config", "study=faces140k", "--", target]
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *flags], cwd=checkout, env=environment(checkout),
-        text=True, timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-    assert done.returncode != 0 and not Path(target).exists()
+    packed = checkout / "data" / "packed" / "faces140k" / "ffhq_half-stylegan" / "packed.json"
+    done = run(checkout, *command("--", str(packed), study="faces140k"))
+    assert done.returncode != 0 and not packed.exists()
     said = checkout / "results/faces140k/notebooks/pack__ffhq-stylegan.log"
     assert "faces140k/real" in said.read_text("utf-8") and said.read_text("utf-8") in done.stdout
     assert "Traceback" not in said.read_text("utf-8")
 
 
+def test_a_typo_in_the_studys_file_is_one_sentence(checkout):
+    with edited(
+        checkout / "params" / "smoke.yaml", substitute("kind: simulated", "kind: simulatd")
+    ):
+        done = run(checkout, *command("--dry-run"))
+    said = done.stdout.splitlines()[-1]
+    assert done.returncode == 1 and "Error" not in done.stdout
+    assert said.startswith("params/smoke.yaml: ") and "did you mean simulated?" in said
+
+
 def test_only_quirks_of_pixels_train_networks_and_all_are_compared(checkout):
-    trained = {p.name for p in (checkout / RUN).parent.iterdir()}
-    assert trained == {"plain", "scrambled_layout"}
+    logs = (checkout / "results" / "smoke" / "notebooks").glob("train__*.log")
+    assert {log.stem.split("__")[2] for log in logs} == {"plain", "scrambled_layout"}
     effects = pd.read_csv(checkout / "results/smoke/tables/a1/sim_faces-sim_stylegan2.csv")
     assert set(effects["variant"]) == {
         *("range_and_fallback", "last_patch_only", "even_crops_ties_wrong", "scrambled_layout")
@@ -126,76 +133,154 @@ def test_only_quirks_of_pixels_train_networks_and_all_are_compared(checkout):
 
 def test_nothing_is_run_again_when_nothing_has_changed(checkout):
     assert would_run(checkout) == set()
-    (checkout / "notebooks" / "02_grid_vote.ipynb").touch()
-    (checkout / "lib" / "__main__.py").touch()
-    assert would_run(checkout) == set()
 
 
-def edit(file: Path, old: str, new: str) -> None:
-    text = file.read_text("utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new, 1), "utf-8")
+@contextmanager
+def edited(file: Path, edit: Callable[[str], str]) -> Iterator[None]:
+    """Edits a file and puts it back, contents and all but its time."""
+    whole = file.read_bytes()
+    text = whole.decode()
+    assert edit(text) != text
+    file.write_text(edit(text), "utf-8")
+    try:
+        yield
+    finally:
+        file.write_bytes(whole)
+
+
+def substitute(pattern: str, new: str) -> Callable[[str], str]:
+    return lambda text: re.sub(pattern, new, text, count=1)
+
+
+def add_code(text: str) -> str:
+    return text + "\n\nADDED = 1\n"
+
+
+def in_notebook(**changes) -> Callable[[str], str]:
+    """An edit of a notebook's last code cell."""
+
+    def edit(text: str) -> str:
+        content = json.loads(text)
+        last = [cell for cell in content["cells"] if cell["cell_type"] == "code"][-1]
+        last |= changes
+        return json.dumps(content)
+
+    return edit
+
+
+edit_error = substitute(r'(raise \w+\(\s*f?")', r"\1Edited: ")
+edit_docstring = substitute('"""', '"""Edited. ')
+output = {"output_type": "stream", "name": "stdout", "text": "42"}
+code = in_notebook(source="print(42)")
+
+
+def test_what_changes_no_result_runs_nothing_again(checkout):
+    edits = {
+        "lib/networks/training.py": edit_error,
+        "lib/margins.py": edit_docstring,
+        "lib/data/packing/selection.py": lambda text: f"# A comment.\n{text}\n# Another.",
+        "lib/data/sources/celeba.py": add_code,  # no source of this study
+        "lib/__main__.py": add_code,
+        "notebooks/02_grid_vote.ipynb": in_notebook(outputs=[output], execution_count=99),
+        "params/smoke.yaml": substitute("data:", "data:\n  max_skipped: 0.5"),
+    }
+    with ExitStack() as stack:
+        for file, edit in edits.items():
+            stack.enter_context(edited(checkout / file, edit))
+        assert would_run(checkout) == set()
 
 
 SHOWS = {"01_patch_accuracy", "02_grid_vote", "03_random_vote", "04_confident_vote"}
-SHOWS |= {"generalize", "quirks", "audit"}
-VOTES = SHOWS - {"01_patch_accuracy", "quirks", "audit"}
+SHOWS |= {"generalize", "quirks", "audit", "report"}
+VOTES = SHOWS - {"audit"}
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "expected"),
+    ("file", "edit", "expected"),
     [
-        ("lib/plots.py", '"0.55"', '"0.56"', SHOWS),
-        ("notebooks/00_data.ipynb", "print(packed.how)", "print(1, packed.how)", SHOWS),
-        ("lib/assembly.py", "At a glance", "At one glance", {"report"}),
-        ("params/smoke.yaml", "resamples: 200", "resamples: 100", SHOWS),
-        ("params/smoke.yaml", "reading: range", "reading: probability", {"quirks"}),
-        ("params/smoke.yaml", "title: Smoke", "title: Smokey", {"report"}),
+        ("lib/report/figures.py", add_code, SHOWS),
+        ("lib/voting/rules.py", add_code, VOTES),
+        ("lib/report/page.py", add_code, {"report"}),
+        ("notebooks/04_confident_vote.ipynb", code, {"04_confident_vote", "report"}),
+        ("params/smoke.yaml", substitute("resamples: 200", "resamples: 100"), SHOWS),
         (
-            "notebooks/04_confident_vote.ipynb",
-            "Vote of the",
-            "A vote of the",
-            {"04_confident_vote"},
+            "params/smoke.yaml",
+            substitute("reading: range", "reading: probability"),
+            {"quirks", "report"},
+        ),
+        (
+            "params/smoke.yaml",
+            substitute("title: S", "show_pictures: false\ntitle: A s"),
+            {"report"},
         ),
     ],
 )
-def test_what_is_touched_is_run_again_and_no_network_is_trained(checkout, file, old, new, expected):
-    whole = (checkout / file).read_bytes()
-    edit(checkout / file, old, new)
-    try:
-        found = would_run(checkout)
-    finally:
-        (checkout / file).write_bytes(whole)
-    assert found - {"report"} == expected - {"report"} and "report" in found
-
-
-def test_a_changed_protocol_trains_again(checkout):
-    file = checkout / "params" / "smoke.yaml"
-    whole = file.read_bytes()
-    edit(file, "batch_size: 16", "batch_size: 8")
-    try:
-        found = would_run(checkout)
-    finally:
-        file.write_bytes(whole)
-    assert found == VOTES | {"train", "01_patch_accuracy", "quirks", "report"}
+def test_what_is_touched_is_run_again_and_no_network_is_trained(checkout, file, edit, expected):
+    with edited(checkout / file, edit):
+        assert would_run(checkout) == expected
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "expected"),
+    ("file", "edit"),
     [
-        ("title:", "show_pictures: false\ntitle:", {"report"}),
-        ("data:", "data:\n  max_skipped: 0.5", set()),
+        ("params/smoke.yaml", substitute("batch_size: 16", "batch_size: 8")),
+        ("lib/patches.py", add_code),
     ],
 )
-def test_what_changes_no_result_trains_and_packs_nothing_again(checkout, old, new, expected):
-    file = checkout / "params" / "smoke.yaml"
-    whole = file.read_bytes()
-    edit(file, old, new)
+def test_what_training_depends_on_trains_again_and_packs_nothing(checkout, file, edit):
+    with edited(checkout / file, edit):
+        rerun = would_run(checkout)
+    assert {"train", *VOTES} <= rerun and "pack" not in rerun
+
+
+@pytest.mark.parametrize("file", ["lib/data/images.py", "lib/data/simulated/scenes.py"])
+def test_what_packing_depends_on_packs_again(checkout, file):
+    with edited(checkout / file, add_code):
+        assert would_run(checkout) == {"pack", "train", *SHOWS}
+
+
+def test_pictures_in_another_folder_are_packed_again(checkout, tmp_path):
+    """As DATA names it; where DATA has none, what was packed once is good enough."""
+    noise = np.random.default_rng(0)
+    for folder, number in itertools.product(("here/real", "here/fake", "there/fake"), range(5)):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        pixels = noise.integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    study = {"title": "Five pictures", "train_on": ["a-b"], "patch_sizes": [8]}
+    study["data"] = {"image_size": 16, "per_class": {"train": 2, "validation": 1, "test": 1}}
+    study["cells"] = {"a-b": {k: {"kind": "files", "path": k} for k in ("real", "fake")}}
+    file = checkout / "params" / "five.yaml"
+    file.write_text(json.dumps(study), "utf-8")
+    flags, five = ("--", "all_packed"), {"study": "five"}
     try:
-        found = would_run(checkout)
+        snakemake(checkout, *flags, **five, PATCHWISE_DATA=str(tmp_path / "here"))
+        assert would_run(checkout, *flags, **five) == set()
+        moved = would_run(checkout, *flags, **five, PATCHWISE_DATA=str(tmp_path / "there"))
+        assert moved == {"pack", "all_packed"}
     finally:
-        file.write_bytes(whole)
-    assert found == expected
+        file.unlink()
+
+
+def test_the_published_record_is_a_study_of_its_own(checkout):
+    done = run(checkout, *READY, "study", "STUDY=published")
+    report = checkout / "reports" / "published_record" / "index.html"
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == f"The report: {report}" and report.is_file()
+    assert changed(checkout) == ""
+
+
+def test_a_report_is_kept_with_all_tables(checkout):
+    done = run(checkout, *READY, "keep", "STUDY=smoke")
+    assert done.returncode == 0, done.stdout
+    kept = checkout / "reports" / "kept" / "smoke"
+    assert (kept / "index.html").read_bytes() == (
+        checkout / "reports" / "smoke" / "index.html"
+    ).read_bytes()
+    tables = pd.read_csv(kept / "tables.csv")
+    assert set(tables["experiment"]) == {1, 2, 3, 4, 5}
+    files = checkout.glob("results/smoke/tables/exp*/*.csv")
+    assert len(tables) == sum(len(pd.read_csv(file)) for file in files)
+    assert "reports/kept/smoke/" in changed(checkout)
 
 
 def test_the_tables_have_the_contracts_columns(checkout):
@@ -207,3 +292,13 @@ def test_the_tables_have_the_contracts_columns(checkout):
     ]
     assert set(table["reading"]) == {"share", "range", "probability"}
     assert sorted(set(table["theta"])) == [0.6, 0.7, 0.8, 0.9, 1.0]
+
+
+def test_what_is_packed_again_as_it_was_trains_nothing(checkout):
+    """`make study` packs first; then only what was packed otherwise is trained on anew."""
+    (images,) = checkout.glob("data/packed/smoke/sim_faces-sim_progan/images.npy")
+    before = images.stat().st_mtime_ns
+    with edited(checkout / "lib/data/packing/selection.py", add_code):
+        snakemake(checkout, "--", "all_packed")
+        assert images.stat().st_mtime_ns > before
+        assert would_run(checkout) == set()

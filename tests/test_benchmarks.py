@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from benchmarks import __main__ as bench
-from benchmarks import demo_is_instructive, four_tables, limits, measuring, networks, plain
+from benchmarks import demo_is_instructive, four_tables, limits, measuring, networks, plain, revote
 from benchmarks.measuring import Row
-from lib import params, paths
-from lib.fast import Scorer
-from lib.models import PatchNet
+from lib.networks.classifier import PatchNet
+from lib.networks.cpu_speed import Scorer
+from lib.networks.scoring import score
 from lib.patches import grid_origins
-from lib.scoring import score
-from lib.settings import Model
+from lib.study import paths, reading
+from lib.study.schema import Model
+from lib.voting import rules
 
 CPU = torch.device("cpu")
 
@@ -58,7 +59,7 @@ def test_the_plain_way_works_in_one_other_process():
 
 
 def test_both_ways_to_the_tables_give_the_same_accuracies(monkeypatch):
-    found = []
+    accuracies = []
     pictures = torch.from_numpy(plain.random_pictures(6).images)
     with torch.inference_mode():
         middle = plain.network().eval().margins(pictures[:, :128, :128].contiguous()).median()
@@ -73,13 +74,13 @@ def test_both_ways_to_the_tables_give_the_same_accuracies(monkeypatch):
     monkeypatch.setattr(four_tables, "backbone", lambda device: undecided().backbone)
 
     def once(repeats, device, *ways):
-        found.extend(way() for way in ways)
+        accuracies.extend(way() for way in ways)
         return [(1.0, 3.0)]
 
     monkeypatch.setattr(four_tables, "in_turn", once)
     row = four_tables.tables(128, 6, 1, CPU, torch.float32, functools.partial)
-    assert (row.value, row.ratio) == (1, 3) and len(found[0]) == len(found[1]) == 8
-    assert found[0] == pytest.approx(found[1]) and len(set(found[0])) > 2
+    assert (row.value, row.ratio) == (1, 3) and len(accuracies[0]) == len(accuracies[1]) == 8
+    assert accuracies[0] == pytest.approx(accuracies[1]) and len(set(accuracies[0])) > 2
 
 
 def test_a_row_compares_ways_taken_in_turn(monkeypatch):
@@ -116,24 +117,33 @@ def test_a_warm_way_is_done_once_before_it_is_timed():
 
 def test_the_json_file_is_a_list_of_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
+    folder = tmp_path / "reports" / "benchmarks"
+    folder.mkdir(parents=True)
+    full = folder / f"{bench.machine(CPU)[0]}.json"
+    full.write_text("the full table's")
     rows = [limits.bandwidth(CPU, 1)]
     rates = {"value": 4.0, "baseline": 2.0, "ratio": 2.0, "ceiling_share": 0.5, "memory": 1.5}
     for name in ("scoring", "training"):
         rows += [Row(name, size, unit="images/s", **rates) for size in bench.PATCH_SIZES]
     monkeypatch.setattr(bench, "measured", lambda device, quick: iter(rows))
     monkeypatch.setattr("sys.argv", ["benchmarks", "--quick", "--device", "cpu"])
-    monkeypatch.setattr(bench.params, "load", lambda name: STUDY)
+    monkeypatch.setattr(bench.reading, "load", lambda name: STUDY)
     bench.main()
-    (file,) = (tmp_path / "reports" / "benchmarks").glob("*.json")
+    assert full.read_text() == "the full table's"  # a quick one stands beside it
+    file = full.with_name(f"{full.stem}-quick.json")
+    assert {file.name, full.name} == {path.name for path in folder.glob("*.json")}
     kept = json.loads(file.read_text())
     keys = ["name", "patch_size", "value", "unit", "baseline", "ratio", "ceiling_share"]
     assert [list(row) for row in kept] == [keys] * 11
     assert kept[0]["name"] == "bandwidth" and kept[0]["value"] > 0 and kept[0]["ratio"] is None
     text = file.with_suffix(".md").read_text()
     assert "scoring" in text and "1.5" in text and "projected, not run" in text
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--device", "cpu"])
+    bench.main()
+    assert json.loads(full.read_text()) == kept
 
 
-STUDY = params.load("paper")
+STUDY = reading.load("paper")
 
 
 def test_the_protocols_hours_by_hand():
@@ -158,9 +168,26 @@ def test_the_highest_memory_is_of_what_was_done_meanwhile():
         del block
 
 
+def test_voting_anew_votes_by_every_rule_and_switch():
+    before = os.environ.get("PATCHWISE_WORK")
+    spent, memory = revote.measured(epochs=2, images=8, patches=16, resamples=5)
+    assert os.environ.get("PATCHWISE_WORK") == before and memory > 0
+    numbers = {part: count for part, (_, count) in spent.items()}
+    confident = len(reading.load("paper").voting.thetas) * len(rules.READINGS)
+    each = (numbers["patches, and votes of the grid"]) // (1 + len(rules.voting_on("grid")))
+    shares = 2 * confident  # of patches that vote, and of images that have none
+    voted = {part.partition(": ")[2]: count for part, count in numbers.items() if ": " in part}
+    assert voted == {
+        "plain": (confident + 1) * each + shares,
+        "fallback_counts_fake": confident * each + shares,
+        "last_patch_only": confident * (each + 1) + shares,  # and of images that are counted
+        "even_crops_ties_wrong": each,
+    }
+
+
 def test_what_the_vote_adds_to_the_patches_by_hand(make_run, finish, monkeypatch):
     run = make_run(patch_size=8)
-    monkeypatch.setattr(params, "run", lambda *name: run)
+    monkeypatch.setattr(reading, "run", lambda *name: run)
     three_of_four = np.array([1, 1, 1, -1])
     z = np.zeros((2, 4, 4))
     z[1] = np.array([-1, -1, 1, 1])[:, None] * three_of_four

@@ -1,15 +1,13 @@
-"""What a newcomer does: opens a fresh copy of the project in JupyterLab and runs every notebook.
+"""What a newcomer does: clones the project, `make lab`, runs every notebook, and it saves itself.
 
-The notebooks are opened and executed over the server's own interfaces, as its page does: the
+The notebooks are opened, executed and saved over the server's own interfaces, as its page does: the
 contents and sessions over HTTP, the cells over a kernel's websocket.
 """
 
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
@@ -18,7 +16,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 import websocket
-from notebook_helpers import NOTEBOOKS, ROOT, environment
+from clone_helpers import READY, changed, clone, lone
+from notebook_helpers import NOTEBOOKS
 
 TOKEN = uuid.uuid4().hex
 STARTS_WITHIN, CELL_WITHIN = 90, 300  # seconds
@@ -44,21 +43,25 @@ class Lab:
             return json.loads(reply.read() or "null")
 
     def run(self, notebook: str) -> None:
-        """Opens a notebook and executes its code cells in a session of its own.
+        """Opens a notebook, executes its code cells in a session of its own, and saves it.
 
         Raises:
             AssertionError: a cell failed; with its source and traceback. The session is left to
                 the server's end.
         """
-        cells = self.call("GET", f"contents/{notebook}")["content"]["cells"]
+        content = self.call("GET", f"contents/{notebook}")["content"]
         wanted = {"path": notebook, "name": notebook, "type": "notebook"}
         session = self.call("POST", "sessions", {**wanted, "kernel": {"name": "python3"}})
         kernel = self.connect(session["kernel"]["id"])
-        for source in (cell["source"] for cell in cells if cell["cell_type"] == "code"):
-            error = execute(kernel, source)
-            assert error is None, f"{notebook}\n{source}\n\n{error}"
+        cells = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        for number, cell in enumerate(cells, 100):
+            error = execute(kernel, cell["source"])
+            assert error is None, f"{notebook}\n{cell['source']}\n\n{error}"
+            cell |= {"execution_count": number, "outputs": []}
         kernel.close()
         self.call("DELETE", f"sessions/{session['id']}")
+        self.call("PUT", f"contents/{notebook}", {"type": "notebook", "content": content})
+        self.call("POST", f"contents/{notebook}/checkpoints")
 
     def connect(self, kernel_id: str) -> websocket.WebSocket:
         return websocket.create_connection(
@@ -107,64 +110,59 @@ def receive(kernel: websocket.WebSocket, deadline: float) -> dict:
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """A copy of the project as it would be cloned, with what is not committed yet."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("only a git checkout knows which files belong to the project")
-    command = ["git", "ls-files", "-z", "-co", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():  # a file deleted but not yet committed is still listed
-            target = tmp_path / "patchwise" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target)
-    return tmp_path / "patchwise"
+    return clone(tmp_path / "patchwise")
 
 
 @pytest.fixture
 def lab(checkout, tmp_path):
-    """JupyterLab on a free port, serving the copy; stopped at the end, come what may."""
-    env = environment(tmp_path / "settings", PYTHONPATH=checkout)
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"]
-    command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.port=0"]
-    command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={checkout}"]
+    """`make lab` on a free port, in the clone; stopped at the end, come what may."""
+    env = lone(checkout, tmp_path / "settings")
+    server = {"open_browser": False, "allow_root": True, "ip": "127.0.0.1", "port": 0}
+    settings = {"ServerApp": server, "IdentityProvider": {"token": TOKEN}}
+    Path(env["JUPYTER_CONFIG_DIR"], "jupyter_server_config.json").write_text(json.dumps(settings))
     log = tmp_path / "lab.log"
     with log.open("w") as file:
-        server = subprocess.Popen(
-            command, cwd=checkout, env=env, stdout=file, stderr=file, start_new_session=True
+        make = subprocess.Popen(
+            [*READY, "lab"], cwd=checkout, env=env, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        yield started(server, Path(env["JUPYTER_RUNTIME_DIR"]), log)
+        yield started(make, Path(env["JUPYTER_RUNTIME_DIR"]), log)
     finally:
-        stop(server)
+        stop(make)
 
 
-def started(server: subprocess.Popen, runtime: Path, log: Path) -> Lab:
+def started(make: subprocess.Popen, runtime: Path, log: Path) -> Lab:
     """Waits until the server answers; it writes its address to `runtime`."""
     deadline = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < deadline and server.poll() is None:
+    while time.monotonic() < deadline and make.poll() is None:
         try:
-            address = json.loads((runtime / f"jpserver-{server.pid}.json").read_text())
-            found = Lab(address["url"])
-            found.call("GET", "status")
-            return found
-        except (OSError, URLError, json.JSONDecodeError):
+            (address,) = runtime.glob("jpserver-*.json")
+            lab = Lab(json.loads(address.read_text())["url"])
+            lab.call("GET", "status")
+            return lab
+        except (OSError, URLError, ValueError):  # none yet, half written, or not listening
             time.sleep(0.5)
     raise AssertionError(f"JupyterLab did not start:\n{log.read_text()}")
 
 
-def stop(server: subprocess.Popen) -> None:
+def stop(make: subprocess.Popen) -> None:
     """Lets the server end its kernels, which end by themselves when it is killed."""
-    server.terminate()
+    os.killpg(make.pid, signal.SIGTERM)
     try:
-        server.wait(20)
+        make.wait(20)
     except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait(20)
+        os.killpg(make.pid, signal.SIGKILL)
+        make.wait(20)
 
 
 @pytest.mark.timeout(1200)
-def test_every_notebook_runs_in_a_fresh_jupyterlab(lab, checkout):
-    assert "JupyterLab" in lab.get_page("lab")
+def test_every_notebook_runs_in_a_fresh_jupyterlab_and_git_sees_nothing(lab, checkout):
+    assert "JupyterLab" in lab.get_page("lab/tree/my_notebooks")
+    in_reach = {entry["name"] for entry in lab.call("GET", "contents/")["content"]}
+    assert {"README.md", "params", "reports", "my_notebooks"} <= in_reach
     for path in NOTEBOOKS:
-        lab.run(f"notebooks/{path.name}")
+        lab.run(f"my_notebooks/{path.name}")
+        saved = json.loads((checkout / "my_notebooks" / path.name).read_text("utf-8"))
+        assert any(cell.get("execution_count") == 100 for cell in saved["cells"])
     assert (checkout / "reports/smoke/index.html").is_file()
+    assert changed(checkout) == ""

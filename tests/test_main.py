@@ -8,32 +8,40 @@ import pytest
 import yaml
 from PIL import Image
 
-from lib import __main__, params, paths, runs, training
-from lib.training import DivergedError
+from lib import __main__, margins
+from lib.networks import training
+from lib.networks.training import DivergedError
+from lib.study import paths, reading
 
 CELL = ["--study", "tiny", "--dataset", "leaves", "--gan", "gan_a"]
 NETWORK = [*CELL, "--patch-size", "16"]
 PER_CLASS = {"train": 6, "validation": 3, "test": 4}
 
 
+CELLS = {
+    "leaves-gan_a": {
+        "real": {"kind": "files", "path": "leaves"},
+        "fake": {"kind": "files", "path": "gan_a"},
+    },
+    "leaves_blur-gan_a": {"test_images_of": "leaves-gan_a", "blur": 1},
+}
+STONES = {**CELLS["leaves-gan_a"], "real": {"kind": "files", "path": "stones"}}
+
+
 @pytest.fixture
 def tiny(work, monkeypatch):
     """A study of a tiny network on small pictures, with one altered cell."""
     generator = np.random.default_rng(0)
-    for name in ("leaves", "gan_a"):
+    for name in ("leaves", "gan_a", "stones"):
         (work / "data" / name).mkdir(parents=True)
         for number in range(13):
             pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
             Image.fromarray(pixels).save(work / "data" / name / f"{number}.png")
     monkeypatch.setattr(paths, "PARAMS", work)
-    files = {"real": {"kind": "files", "path": "leaves"}, "fake": {"kind": "files"}}
     content = {
         "title": "Tiny",
         "data": {"image_size": 32, "per_class": PER_CLASS},
-        "cells": {
-            "leaves-gan_a": {**files, "fake": {"kind": "files", "path": "gan_a"}},
-            "leaves_blur-gan_a": {"test_images_of": "leaves-gan_a", "blur": 1},
-        },
+        "cells": CELLS,
         "train_on": ["leaves-gan_a"],
         "patch_sizes": [32, 16],
         "model": {"name": "test_resnet"},
@@ -42,6 +50,19 @@ def tiny(work, monkeypatch):
     }
     (work / "tiny.yaml").write_text(yaml.safe_dump(content), "utf-8")
     return work
+
+
+@pytest.fixture
+def packed(tiny, capsys):
+    """That study with its cells packed."""
+    assert run(capsys, "pack", "--study", "tiny")[0] == 0
+    return tiny
+
+
+def edit(tiny, key: str, value: object) -> None:
+    """Gives the study another section."""
+    content = {**yaml.safe_load((tiny / "tiny.yaml").read_text("utf-8")), key: value}
+    (tiny / "tiny.yaml").write_text(yaml.safe_dump(content), "utf-8")
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -56,6 +77,39 @@ def test_a_cell_is_packed_once(tiny, capsys):
     assert run(capsys, "pack", *CELL) == (0, f"found: {packed}", "")
 
 
+def test_all_cells_are_packed_if_none_is_named(tiny, capsys):
+    edit(tiny, "cells", {**CELLS, "stones-gan_a": STONES})
+    status, said, _ = run(capsys, "pack", "--study", "tiny")
+    assert (status, said.splitlines()) == (
+        0,
+        [
+            "packed: 26 images of 32 px in data/packed/tiny/leaves-gan_a",
+            "packed: 8 images of 32 px in data/packed/tiny/leaves_blur-gan_a",
+            "packed: 8 images of 32 px in data/packed/tiny/stones-gan_a",
+        ],
+    )
+    again = run(capsys, "pack", "--study", "tiny")[1]
+    assert again == said.replace("packed:", "found:")
+
+
+def test_what_was_packed_before_a_mistake_is_said(tiny, capsys):
+    edit(tiny, "cells", {**CELLS, "stones-gan_a": STONES})
+    for file in (tiny / "data" / "stones").iterdir():
+        file.unlink()
+    status, said, error = run(capsys, "pack", "--study", "tiny")
+    assert (status, said.count("\n")) == (1, 2)
+    assert "stones: no PNG, JPEG or WebP picture in it" in error
+    assert (paths.packed("tiny", "leaves-gan_a") / "packed.json").is_file()
+
+
+def test_a_cell_to_train_on_that_the_study_only_tests_on_is_packed_whole_if_asked(tiny, capsys):
+    edit(tiny, "cells", {**CELLS, "stones-gan_a": STONES})
+    stones = [*CELL[:3], "stones", *CELL[4:]]
+    assert run(capsys, "pack", *stones)[1].startswith("packed: 8 images")
+    assert "26 images" in run(capsys, "pack", *stones, "--train")[1]
+    assert run(capsys, "pack", *stones)[1].startswith("found: 26 images")
+
+
 def test_an_altered_cell_is_packed_with_the_cell_that_it_alters(tiny, capsys):
     blurred = [*CELL[:3], "leaves_blur", *CELL[4:]]
     status, said, _ = run(capsys, "pack", *blurred)
@@ -64,23 +118,23 @@ def test_an_altered_cell_is_packed_with_the_cell_that_it_alters(tiny, capsys):
     assert (paths.packed("tiny", "leaves-gan_a") / "packed.json").is_file()
 
 
-def test_a_network_is_trained_and_scores_every_cell(tiny, capsys):
+def test_a_network_is_trained_and_scores_every_cell(packed, capsys):
     status, said, _ = run(capsys, "train", *NETWORK, "--seed", "3")
-    made = params.run("tiny", "leaves", "gan_a", 16, seed=3)
+    made = reading.run("tiny", "leaves", "gan_a", 16, seed=3)
     assert status == 0 and said.count("\n") == 1
     assert said.startswith(f"{made.summary} · ")
-    best = runs.history(made)["validation_accuracy"].max()
+    best = margins.history(made)["validation_accuracy"].max()
     assert f"{100 * best:.1f} % of validation patches" in said
     assert said.endswith("in results/tiny/runs/leaves-gan_a/plain/p016/seed3\n")
     for cell in made.study.cells:
         epochs = 1 if cell in made.study.altered() else 2
-        assert runs.load_margins(made, cell).margins.shape == (epochs, 8, 4)
+        assert margins.load(made, cell).margins.shape == (epochs, 8, 4)
 
 
-def test_a_variant_is_trained_apart(tiny, capsys):
+def test_a_variant_is_trained_apart(packed, capsys):
     status, said, _ = run(capsys, "train", *NETWORK, "--variant", "short")
     assert status == 0 and "runs/leaves-gan_a/short/p016/seed0" in said
-    assert len(runs.history(params.run("tiny", "leaves", "gan_a", 16, variant="short"))) == 1
+    assert len(margins.history(reading.run("tiny", "leaves", "gan_a", 16, variant="short"))) == 1
 
 
 def missing_pictures(work) -> None:
@@ -92,6 +146,19 @@ def too_few_pictures(work) -> None:
     (work / "data" / "gan_a" / "0.png").unlink()
 
 
+def unknown_kind(work) -> None:
+    changed = {**CELLS["leaves-gan_a"], "real": {"kind": "filse", "path": "leaves"}}
+    edit(work, "cells", {**CELLS, "leaves-gan_a": changed})
+
+
+def unknown_alteration(work) -> None:
+    edit(
+        work,
+        "cells",
+        {**CELLS, "leaves_blur-gan_a": {"test_images_of": "leaves-gan_a", "blurr": 1}},
+    )
+
+
 def as_it_is(work) -> None:
     pass
 
@@ -100,6 +167,9 @@ def as_it_is(work) -> None:
     ("arguments", "spoil", "expected"),
     [
         (["pack", "--study", "tinny", *CELL[2:]], as_it_is, "study: no study 'tinny'"),
+        (["pack", "--study", "tinny"], as_it_is, "study: no study 'tinny'"),
+        (["pack", *CELL], unknown_kind, "cells.leaves-gan_a.real"),
+        (["pack", *CELL], unknown_alteration, "cells.leaves_blur-gan_a.blurr"),
         (["pack", *CELL[:5], "gan_b"], as_it_is, "has no cell 'leaves-gan_b'"),
         (["pack", *CELL], missing_pictures, "no PNG, JPEG or WebP picture in it"),
         (["pack", *CELL], too_few_pictures, "13 usable images are asked for, 12"),
@@ -119,18 +189,40 @@ def test_a_mistake_is_one_message_and_no_traceback(tiny, capsys, arguments, spoi
     assert expected in error and "Traceback" not in error
 
 
-def test_an_unknown_model_is_named_before_anything_is_packed(tiny, capsys):
-    file = tiny / "tiny.yaml"
-    file.write_text(file.read_text("utf-8").replace("test_resnet", "test_resnat"), "utf-8")
+def test_training_makes_no_packed_data_and_says_what_does(tiny, capsys):
     status, said, error = run(capsys, "train", *NETWORK)
-    assert (status, said) == (1, "") and "model.name: timm knows no 'test_resnat'" in error
+    assert (status, said) == (1, "") and "Traceback" not in error
+    assert "python -m lib pack --study tiny --dataset leaves --gan gan_a" in error
     assert not paths.packed("tiny", "leaves-gan_a").exists()
 
 
-def test_a_run_with_other_parameters_is_refused(tiny, capsys):
+def test_what_a_cell_to_train_on_lacks_is_packed_by_the_command_that_is_named(tiny, capsys):
+    edit(tiny, "cells", {**CELLS, "stones-gan_a": STONES})
+    assert run(capsys, "pack", "--study", "tiny")[0] == 0
+    stones = [*NETWORK[:3], "stones", *NETWORK[4:]]
+    status, _, error = run(capsys, "train", *stones, "--variant", "short")
+    (command,) = [line.strip() for line in error.splitlines() if "python -m lib" in line]
+    assert status == 1 and command.endswith(" --train")
+    assert run(capsys, *command.split()[3:])[0] == 0
+    assert run(capsys, "train", *stones, "--variant", "short")[0] == 0
+
+
+def test_training_refuses_data_packed_otherwise(packed, capsys):
+    data = {"image_size": 32, "per_class": {**PER_CLASS, "test": 3}}
+    edit(packed, "data", data)
+    status, said, error = run(capsys, "train", *NETWORK)
+    assert (status, said) == (1, "") and "per_class" in error
+
+
+def test_an_unknown_model_is_named_before_the_data_are_looked_at(tiny, capsys):
+    edit(tiny, "model", {"name": "test_resnat"})
+    status, said, error = run(capsys, "train", *NETWORK)
+    assert (status, said) == (1, "") and "test_resnat" in error and "model.name" in error
+
+
+def test_a_run_with_other_parameters_is_refused(packed, capsys):
     assert run(capsys, "train", *NETWORK)[0] == 0
-    file = tiny / "tiny.yaml"
-    file.write_text(file.read_text("utf-8").replace("batch_size: 8", "batch_size: 4"), "utf-8")
+    edit(packed, "training", {"epochs": 2, "batch_size": 4, "patches_per_epoch": 30})
     status, _, error = run(capsys, "train", *NETWORK)
     assert status == 1 and "training.batch_size is 8 there, 4 here" in error
 
@@ -149,7 +241,11 @@ def test_any_other_error_is_not_hidden(tiny, monkeypatch):
         __main__.main(["train", *NETWORK])
 
 
-@pytest.mark.parametrize("arguments", [[], ["pack"], ["train", *CELL], ["vote", *CELL]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["pack"], ["pack", *CELL[:4]], ["pack", *CELL[:2], *CELL[4:]], ["train", *CELL[:2]]]
+    + [["train", *CELL], ["vote", *CELL]],
+)
 def test_what_is_missing_or_unknown_shows_the_usage(arguments, capsys):
     with pytest.raises(SystemExit) as exit:
         __main__.main(arguments)
@@ -164,4 +260,4 @@ def test_it_is_a_command_of_its_own_and_packing_needs_no_torch(work):
     assert (done.returncode, done.stdout) == (1, "")
     assert "study: no study 'none'" in done.stderr and "Traceback" not in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "lib.data.packing" in imported and "torch" not in imported
+    assert "lib.data.packing.pack" in imported and "torch" not in imported

@@ -27,4 +27,5 @@ def test_notebooks_give_their_stored_outputs(tmp_path):
     assert counts == {"passed": sum(len(code_cells(path)) for path in NOTEBOOKS)}, said
     order = re.findall(r"^notebooks/(\w+)\.ipynb", done.stdout, re.MULTILINE)
     assert order == [path.stem for path in NOTEBOOKS], said
-    assert (tmp_path / "work/reports/smoke/index.html").is_file()
+    for report in ("smoke", "published_record"):
+        assert (tmp_path / "work/reports" / report / "index.html").is_file()

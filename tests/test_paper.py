@@ -10,8 +10,9 @@ import pytest
 from face_helpers import drawn_face, with_dlib
 from PIL import Image, ImageChops
 
-from lib import params
-from lib.data import faces, packing
+from lib.data import cells, faces, packed
+from lib.data.packing import pack
+from lib.study import reading
 
 PER_CLASS = {"train": 1, "validation": 1, "test": 3}
 COUNT = 30
@@ -68,7 +69,7 @@ def published(work) -> Path:
 
 
 def small_study():
-    study = params.load("paper")
+    study = reading.load("paper")
     data = study.data.model_copy(update={"per_class": type(study.data.per_class)(**PER_CLASS)})
     return study.model_copy(update={"data": data})
 
@@ -76,27 +77,30 @@ def small_study():
 @with_dlib
 def test_every_cell_of_the_papers_study_is_packed(published):
     study = small_study()
-    packed = {cell: packing.ensure(study, cell) for cell in study.cells}
-    assert len(packed["ffhq-stylegan2"].images) == 2 * sum(PER_CLASS.values())
-    for cell, found in packed.items():
-        assert found.images.shape[1:] == (256, 256, 3)
-        assert cell == "ffhq-stylegan2" or len(found.images) == 2 * PER_CLASS["test"]
+    cells.check(study)
+    assert [pack.pack(study, cell) for cell in study.cells] == ["packed"] * len(study.cells)
+    opened = {cell: packed.load(study, cell) for cell in study.cells}
+    assert len(opened["ffhq-stylegan2"].images) == 2 * sum(PER_CLASS.values())
+    for cell, made in opened.items():
+        assert made.images.shape[1:] == (256, 256, 3)
+        assert cell == "ffhq-stylegan2" or len(made.images) == 2 * PER_CLASS["test"]
     formats = {
-        cell: found.manifest.groupby("label")["format"].unique().map(list).tolist()
-        for cell, found in packed.items()
+        cell: made.manifest.groupby("label")["format"].unique().map(list).tolist()
+        for cell, made in opened.items()
     }
     assert formats["ffhq-stylegan2"] == [["PNG"], ["PNG"]]
     assert formats["lsun_church-stylegan2"] == [["WEBP"], ["PNG"]]
     assert formats["celeba-progan"] == [["JPEG"], ["PNG"]]
-    faces_cut = packed["celeba-progan"].files["side"]
+    faces_cut = opened["celeba-progan"].files["side"]
     assert (faces_cut < 178).all() and (faces_cut > 40).all()
-    assert (packed["lsun_church-stylegan2"].files["side"] == 256).all()
+    assert (opened["lsun_church-stylegan2"].files["side"] == 256).all()
 
 
 def test_celebas_test_images_are_of_its_publishers_test_split(published, monkeypatch):
     monkeypatch.setattr(faces, "square", lambda *_: (0, 0, 100, 100))
-    found = packing.ensure(small_study(), "celeba-progan").manifest
-    names = found[found["label"] == 0]["image_id"].str.removeprefix("real/")
+    pack.pack(study := small_study(), "celeba-progan")
+    manifest = packed.load(study, "celeba-progan").manifest
+    names = manifest[manifest["label"] == 0]["image_id"].str.removeprefix("real/")
     assert set(names) <= {f"{number + 1:06d}.jpg" for number in range(15)}
 
 
@@ -105,7 +109,7 @@ def test_faces_are_cropped_and_churches_are_not(published, monkeypatch):
     monkeypatch.setattr(
         faces, "square", lambda picture, margin: seen.append(margin) or (0, 0, 170, 170)
     )
-    packing.ensure(small_study(), "lsun_church-stylegan2")
+    pack.pack(small_study(), "lsun_church-stylegan2")
     assert seen == []
-    packing.ensure(small_study(), "ffhq-stylegan2")
+    pack.pack(small_study(), "ffhq-stylegan2")
     assert set(seen) == {0} and len(seen) >= 2 * sum(PER_CLASS.values())

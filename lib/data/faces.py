@@ -24,26 +24,18 @@ class MissingExtra(ImportError):
 
 
 def square(picture: Image.Image, margin: float) -> tuple[int, int, int, int]:
-    """The square about the largest face.
+    """Left, top, right, bottom, px, of the square about the largest face of an RGB picture.
 
-    Args:
-        picture: RGB.
-        margin: what is added on each side of the detector's box, as a share of the box's side.
-
-    Returns:
-        Left, top, right, bottom, px. The square never leaves the picture: where it would, it is
-        moved inwards, and made no larger than the picture's shorter side.
-
-    Raises:
-        NoFace: if no face is found.
-        MissingExtra: if dlib is not installed.
+    `margin` is added on each side of the detector's box, as a share of the box's side. Where the
+    square would leave the picture it is moved inwards, and it is never larger than the picture's
+    shorter side. Raises NoFace if there is none, MissingExtra without dlib.
     """
     scale = min(picture.size) / DETECTION_SIDE
     seen = picture.resize((round(picture.width / scale), round(picture.height / scale)))
     boxes = detector()(np.asarray(seen))
     if not boxes:
         raise NoFace("no face")
-    box = max(boxes, key=lambda found: (found.area(), -found.left(), -found.top()))
+    box = max(boxes, key=lambda face: (face.area(), -face.left(), -face.top()))
     side = round(max(box.width(), box.height()) * scale * (1 + 2 * margin))
     side = max(1, min(side, *picture.size))
     middle = (box.left() + box.width() / 2, box.top() + box.height() / 2)
@@ -56,11 +48,7 @@ def square(picture: Image.Image, margin: float) -> tuple[int, int, int, int]:
 
 @functools.cache
 def detector() -> Any:
-    """dlib's frontal face detector: uint8 (H, W, 3) RGB to rectangles.
-
-    Raises:
-        MissingExtra: if dlib is not installed, saying how to install it.
-    """
+    """dlib's frontal face detector: uint8 (H, W, 3) RGB to rectangles; raises MissingExtra."""
     try:
         import dlib
     except ImportError:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib import paths
+from lib.study import paths
+from lib.study.schema import Data, Strict
 
 
 class SourceError(ValueError):
@@ -20,10 +21,17 @@ class PictureSource(ABC):
     for `names`, and a picture is read by its name without listing them where the format allows.
     """
 
-    title: str
-    """How messages and the manifest name it."""
+    Settings: type[Strict]  # the keys of its section in a study's file, beside `kind`
+    title: str  # how messages and the manifest name it: the path, if it has one
     decoded: str | None = None
     """None where pictures are files; else the `format` of those that are stored as pixels."""
+
+    @abstractmethod
+    def __init__(self, settings: Strict, data: Data) -> None:
+        """Opens it, and lists nothing yet; raises SourceError if it cannot be read.
+
+        `settings` is what `Settings` made of its section, `data` how the study draws pictures.
+        """
 
     @abstractmethod
     def names(self) -> Sequence[str]:
@@ -31,14 +39,9 @@ class PictureSource(ABC):
 
     @abstractmethod
     def read(self, name: str) -> bytes | np.ndarray:
-        """One picture.
+        """One picture: the file's bytes; where `decoded`, its pixels: uint8 (H, W, 3), RGB.
 
-        Returns:
-            The file's bytes; where `decoded`, its pixels: uint8 (H, W, 3), RGB.
-
-        Raises:
-            Unusable: if it cannot be read; the message says why.
-            SourceError: if nothing of the source can be read.
+        Raises Unusable, saying why, if it cannot be read; SourceError if nothing of it can be.
         """
 
     def split(self, name: str) -> str | None:

@@ -12,21 +12,27 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
-from lib.data.pictures import Unusable
-from lib.data.sources.interface import PictureSource, SourceError, check_exists
+from lib.data.images import Unusable
+from lib.data.sources.interface import PictureSource, SourceError, check_exists, file_path
+from lib.study.schema import Data, Strict
 
-EVERY = 1000
-"""One key of so many is kept in memory."""
+EVERY = 1000  # one key of so many is kept in memory
 _OPEN: WeakValueDictionary[Path, lmdb.Environment] = WeakValueDictionary()
 """What this process has open: LMDB refuses to open a database twice."""
 
 
 class LsunSource(PictureSource):
-    """The pictures of one category, such as `church_outdoor_train_lmdb`, named by their keys."""
+    """The pictures of one category, named by their keys."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens nothing yet; raises SourceError if `path` is no folder of an LMDB database."""
-        self.path, self.title = path, str(path)
+    class Settings(Strict):
+        """The folder of one category's LMDB database, such as `church_outdoor_train_lmdb`."""
+
+        path: str
+
+    def __init__(self, settings: Settings, data: Data) -> None:
+        """Raises SourceError if its path is no folder of an LMDB database."""
+        path = self.path = file_path(settings.path)
+        self.title = str(path)
         check_exists(path, "folder")
         if path.suffix.lower() == ".zip":
             raise SourceError(
@@ -39,24 +45,17 @@ class LsunSource(PictureSource):
     @cached_property
     def _database(self) -> lmdb.Environment:
         place = self.path.resolve()
-        database = _OPEN.get(place)
-        if database is None:
-            database = _OPEN[place] = _open(place)
-        return database
-
-    @cached_property
-    def _keys(self) -> "Keys":
-        return Keys(self._database)
+        return _OPEN.get(place) or _OPEN.setdefault(place, _open(place))
 
     def names(self) -> "Keys":
         """The keys, in the database's order; they are streamed."""
-        return self._keys
+        return Keys(self._database)
 
     def read(self, name: str) -> bytes:
         """One encoded picture; raises Unusable if there is none of this name."""
         try:
             with self._database.begin() as reading:
-                content = reading.get(_encode(name))
+                content = reading.get(name.encode("utf-8", "surrogateescape"))
         except lmdb.Error as error:
             raise Unusable(f"cannot be read: {error}") from None
         if content is None:
@@ -68,7 +67,6 @@ class Keys(Sequence[str]):
     """A database's keys as a sequence that holds one of every `EVERY` of them in memory."""
 
     def __init__(self, database: lmdb.Environment) -> None:
-        """Reads nothing yet."""
         self._database = database
 
     @cached_property
@@ -84,9 +82,7 @@ class Keys(Sequence[str]):
         with self._database.begin() as reading:
             yield from map(_decode, reading.cursor().iternext(values=False))
 
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> str:
         at = range(len(self))[index]  # counts from the end, and refuses what is beyond
         with self._database.begin() as reading:
             cursor = reading.cursor()
@@ -116,7 +112,3 @@ def _open(path: Path) -> lmdb.Environment:
 
 def _decode(key: bytes) -> str:
     return key.decode("utf-8", "surrogateescape")
-
-
-def _encode(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")

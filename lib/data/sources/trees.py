@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from PIL import Image
 
-from lib.data.pictures import Unusable
+from lib.data.images import Unusable
 from lib.data.sources.interface import SourceError, check_exists
 
 DAMAGED = (
@@ -18,8 +18,7 @@ DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 """What reading a file, or a damaged entry of a zip, may raise."""
-ENCRYPTED = 0x1
-"""The bit of a zip entry's flags that says so."""
+ENCRYPTED = 0x1  # the bit of a zip entry's flags that says so
 AGAIN = "download it again"
 
 
@@ -27,19 +26,16 @@ class Folder:
     """The files below a folder; symbolic links are followed, each real folder once."""
 
     def __init__(self, path: Path) -> None:
-        """Lists nothing yet."""
         self.path = path
 
     @cached_property
     def files(self) -> list[str]:
-        """Their paths below it with `/`, sorted; hidden ones are left out.
+        """Their paths below it with `/`, sorted, hidden ones left out.
 
-        A name that is not UTF-8 has surrogates in it, as Python's `os.fsdecode` makes them.
-
-        Raises:
-            SourceError: if a folder cannot be listed.
+        A name that is not UTF-8 has surrogates in it, as Python's `os.fsdecode` makes them. Raises
+        SourceError if a folder cannot be listed.
         """
-        found, seen = [], set()
+        listed, seen = [], set()
         for folder, below, files in os.walk(self.path, onerror=_unlisted, followlinks=True):
             about = os.stat(folder)
             if (about.st_dev, about.st_ino) in seen:  # a link back up, or a second way to it
@@ -48,8 +44,8 @@ class Folder:
             seen.add((about.st_dev, about.st_ino))
             below[:] = sorted(name for name in below if not _hidden(name))
             inside = Path(folder).relative_to(self.path)
-            found += [(inside / name).as_posix() for name in files if not _hidden(name)]
-        return sorted(found)
+            listed += [(inside / name).as_posix() for name in files if not _hidden(name)]
+        return sorted(listed)
 
     def read(self, name: str) -> bytes:
         """One file's bytes; raises Unusable if they cannot be read."""
@@ -72,12 +68,12 @@ class Archive:
         self.path = path
         try:
             with open(path, "rb") as file:
-                start = file.read(2)
+                start, whole = file.read(2), zipfile.is_zipfile(file)
         except OSError as error:
             raise SourceError(f"{path}: cannot be read: {error.strerror}") from None
-        if not zipfile.is_zipfile(path):
-            if start == b"PK":
-                raise SourceError(f"{path}: a truncated zip, its end is missing; {AGAIN}")
+        if not whole and start == b"PK":
+            raise SourceError(f"{path}: a truncated zip, its end is missing; {AGAIN}")
+        if not whole:
             raise SourceError(f"{path}: neither a folder nor a readable zip")
 
     @cached_property
@@ -122,11 +118,6 @@ def open_tree(path: Path) -> Folder | Archive:
     """The files below or inside `path`; raises SourceError if it is neither folder nor zip."""
     check_exists(path, "folder or zip")
     return Folder(path) if path.is_dir() else Archive(path)
-
-
-def suffix(name: str) -> str:
-    """A file name's suffix in lower case, with its dot."""
-    return PurePosixPath(name).suffix.lower()
 
 
 def _check_size(size: int) -> None:

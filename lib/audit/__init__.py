@@ -1,0 +1,1 @@
+"""What besides the generator separates the classes."""

@@ -1,0 +1,142 @@
+"""Reads packed data: a test cell's images, brought to one size, mapped from `data/packed/`.
+
+It opens what `lib.data.packing` made and makes nothing: what is missing, or was made with other
+parameters, is an error that names the command which makes it.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.study import paths
+from lib.study.schema import Altered
+from lib.study.study import Study
+
+CLASSES = ("real", "fake")
+SPLITS = ("test", "validation", "train")  # the rows' order; within a split the reals come first
+COLUMNS = ["image_id", "label", "split", "source", "sha256", "width", "height", "format"]
+FACTS = ["bytes", "bits", "mode", "quality", "tables", "subsampling", "progressive"]
+FACTS += ["side", "phash"]
+
+
+class PackedError(RuntimeError):
+    """Packed data are missing or were made with other parameters; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One packed cell; its tables have a row per image, in the order of the images."""
+
+    images: np.ndarray
+    """uint8 (N, S, S, 3) RGB, a memory map; writing to it changes no file."""
+    manifest: pd.DataFrame  # with `COLUMNS`
+    files: pd.DataFrame
+    """What the images' files were, with `FACTS`: see `lib.data.images.Picture`; `phash` is that of
+    `near_duplicates.fingerprint`."""
+    side: dict[str, Any]
+    """`recipe`; the `hashes` of the splits; per class its `source`, and the files there (`of`),
+    `skipped`, `passed_over` and `ignored`."""
+
+    def rows(self, split: str) -> np.ndarray:
+        """int32: the rows of one split."""
+        return np.flatnonzero(self.manifest["split"] == split).astype(np.int32)
+
+
+def load(study: Study, cell: str, *, train: bool = False) -> Packed:
+    """Opens a packed cell; with `train` all three splits must be there, not the test split alone.
+
+    Raises:
+        PackedError: if it is not there, or was made with other parameters; the message names the
+            command that makes it.
+    """
+    folder, why = paths.packed(study.name, cell), stale(study, cell, train=train)
+    if why is None:
+        return read(folder)
+    dataset, _, gan = cell.partition("-")
+    command = f"python -m lib pack --study {study.name} --dataset {dataset} --gan {gan}"
+    by_name = cell not in study.train_on and train  # the notebook packs its test split alone
+    command += " --train" if by_name else "\nor with notebook 00_data"
+    state = f"are out of date ({why})" if why else "are missing"
+    raise PackedError(
+        f"{folder}: the packed data {state}. Make them, from the project's folder:\n  {command}"
+    )
+
+
+def read(folder: Path) -> Packed:
+    """Opens the packed cell in `folder`, whatever made it."""
+    images = np.load(folder / "images.npy", mmap_mode="c")
+    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("manifest", "files"))
+    return Packed(images, *tables, _side(folder))
+
+
+def stale(study: Study, cell: str, *, train: bool = False) -> str | None:
+    """Why a cell's packed data cannot be used; empty if nothing is there, None if they can.
+
+    Of an altered cell the one that it alters is looked at too. `train` is as in `load`: what was
+    packed for training serves testing as well.
+    """
+    folder, given = paths.packed(study.name, cell), study.cells[cell]
+    if not (folder / "packed.json").is_file():
+        return ""
+    if not (folder / "files.parquet").is_file():
+        return "what its files were was not kept"
+    side, altered = _side(folder), isinstance(given, Altered)
+    if altered and (why := stale(study, given.test_images_of)) is not None:
+        return f"{given.test_images_of}, which it alters: {why or 'missing'}"
+    there = without_none(side["recipe"])
+    splits = SPLITS[:1] if altered else tuple(there["data"]["per_class"])
+    if not altered and not set(needed_splits(study, cell, train)) <= set(splits):
+        return f"it held the {', '.join(splits)} split alone"
+    recipes = (there, recipe(study, cell, splits))
+    old, new = ({**made_by, **made_by["data"], "data": None} for made_by in recipes)
+    changed = [key for key in {**new, **old} if new.get(key) != old.get(key)]
+    if not changed and not altered:
+        changed = [f"the folder of {name}" for name in CLASSES if _moved(study, cell, name, side)]
+    return f"{', '.join(changed)} changed" if changed else None
+
+
+def needed_splits(study: Study, cell: str, train: bool) -> tuple[str, ...]:
+    """All splits of a cell that is trained on, the test split of any other."""
+    return SPLITS if train or cell in study.train_on else SPLITS[:1]
+
+
+def recipe(study: Study, cell: str, splits: Sequence[str]) -> dict[str, Any]:
+    """All that a cell's images in `splits` depend on; keys that are not set are left out.
+
+    The cell that an altered one alters must be packed already.
+    """
+    given = study.cells[cell]
+    if isinstance(given, Altered):
+        base = _side(paths.packed(study.name, given.test_images_of))
+        data, test = base["recipe"]["data"], base["hashes"]["test"]
+        pictures = {"test_images_of": given.test_images_of, "test_images": test, **given.change}
+    else:
+        data = study.data_of(cell).model_dump(exclude={"max_skipped"})
+        pictures = {name: getattr(given, name).model_dump() for name in CLASSES}
+    per_class = {split: data["per_class"][split] for split in splits}
+    return without_none({**pictures, "data": {**data, "per_class": per_class}})
+
+
+def without_none(value: Any) -> Any:
+    """A recipe without its keys that are None: a key that is not set may be stored, or left out."""
+    if not isinstance(value, dict):
+        return value
+    return {key: without_none(inner) for key, inner in value.items() if inner is not None}
+
+
+def _moved(study: Study, cell: str, name: str, side: dict[str, Any]) -> bool:
+    """Whether DATA now holds pictures of a class elsewhere than where they were packed from."""
+    source, packed_from = getattr(study.cells[cell], name).model_dump(), side[name]["source"]
+    if source.get("path") is None or not Path(packed_from).is_absolute():
+        return False  # a source may be called otherwise than by its path
+    now = paths.data_root() / Path(source["path"]).expanduser()
+    return now.exists() and str(now) != packed_from
+
+
+def _side(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "packed.json").read_text("utf-8"))

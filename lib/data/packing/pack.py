@@ -1,0 +1,128 @@
+"""Packs cells: draws images, brings them to one size, and stores them for memory-mapped reading.
+
+Images are split before any patch is cut, and the test split is drawn first: a cell that is only
+tested on has the very test split that it would have if it were trained on.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from lib.data import cells, packed, perturbations
+from lib.data.packed import CLASSES, COLUMNS, FACTS, SPLITS
+from lib.data.packing.journal import Draft, write_header
+from lib.data.packing.selection import Drawing
+from lib.data.packing.workers import Workers
+from lib.progress import bar
+from lib.study import paths
+from lib.study.schema import Altered
+from lib.study.study import Study
+
+
+def pack_all(study: Study) -> dict[str, str]:
+    """Packs every cell of a study; says of each how, as `pack` does."""
+    return {cell: pack(study, cell) for cell in study.cells}
+
+
+def pack(study: Study, cell: str, *, train: bool = False) -> str:
+    """Packs a cell if it is missing or was made with other parameters.
+
+    A packing that was interrupted goes on where it stopped. Of an altered cell the cell that it
+    alters is packed first. With `train`, and of cells that the study trains on, all three splits
+    are packed; of others the test split alone.
+
+    Returns:
+        `found`, `packed`, or `packed again: ` with the reason.
+
+    Raises:
+        ParameterError, PackingError, SourceError: naming the key or folder, the numbers, and what
+            to do.
+    """
+    cells.check(study)
+    given, folder = study.cells[cell], paths.packed(study.name, cell)
+    if isinstance(given, Altered):
+        pack(study, given.test_images_of)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{cell}.lock")):
+        why = packed.stale(study, cell, train=train)
+        if why is None:
+            return "found"
+        if isinstance(given, Altered):
+            _alter(folder, study, cell, given)
+        else:
+            _draw(folder, study, cell, packed.needed_splits(study, cell, train))
+        return f"packed again: {why}" if why else "packed"
+
+
+def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> None:
+    """Draws a cell's pictures beside `folder`, which gets its name once all are there."""
+    recipe, given = packed.recipe(study, cell, splits), study.cells[cell]
+    per_class, max_skipped = recipe["data"]["per_class"], study.data.max_skipped
+    each = sum(per_class.values())
+    draft, rows = Draft(paths.beside(folder), recipe, 2 * each), iter(range(2 * each))
+    # The test photographs of a dataset are the same beside every generator.
+    keys = [f"{study.data.seed}/real/{cell.partition('-')[0]}", f"{study.data.seed}/fake/{cell}"]
+    # Simulated pictures are made with torch, which uses all cores by itself.
+    processes = 1 if given.simulated else None
+    left = 2 * each - len(draft.used())
+    with Workers([given.real, given.fake], study.data_of(cell), left, processes) as workers:
+        drawing = Drawing(draft, workers, keys, each)
+        drawing.forget_outdated(max_skipped)
+        for split, label in itertools.product(per_class, (0, 1)):
+            drawing.fill(label, split, list(itertools.islice(rows, per_class[split])))
+        drawing.check_skipped(max_skipped)
+        classes = {name: drawing.about(label) for label, name in enumerate(CLASSES)}
+    table = draft.table(["name", *COLUMNS[1:], *FACTS])
+    names = zip(table["label"], table["name"], strict=True)
+    table["image_id"] = [f"{CLASSES[label]}/{name}" for label, name in names]
+    table = table.astype({"label": np.uint8, "bytes": np.float64, "quality": np.float64})
+    table[COLUMNS].to_parquet(draft.folder / "manifest.parquet", index=False)
+    table[FACTS].to_parquet(draft.folder / "files.parquet", index=False)
+    _finish(draft.folder, folder, recipe, classes)
+    for scaffold in ("journal.jsonl", "recipe.json"):
+        (folder / scaffold).unlink()
+
+
+def _alter(folder: Path, study: Study, cell: str, how: Altered) -> None:
+    """Writes altered test images, and the tables' rows about them, beside `folder`, then renames.
+
+    Plain writes, an image at a time: a full disk raises an error, and memory stays small.
+    """
+    draft, base = paths.beside(folder), packed.read(paths.packed(study.name, how.test_images_of))
+    shutil.rmtree(draft, ignore_errors=True)  # an unfinished one is begun anew
+    draft.mkdir(parents=True)
+    rows = base.rows("test")
+    for name, table in (("manifest", base.manifest), ("files", base.files)):
+        table.iloc[rows].to_parquet(draft / f"{name}.parquet", index=False)
+    with open(draft / "images.npy", "wb") as file:
+        write_header(file, len(rows), base.images.shape[1])
+        for row in bar(iterable=rows, desc=perturbations.title(how), unit="image"):
+            altered = perturbations.alter(base.images[row], how, study.data.resample)
+            file.write(altered.tobytes())
+    recipe = packed.recipe(study, cell, SPLITS[:1])
+    _finish(draft, folder, recipe, {name: base.side[name] for name in CLASSES})
+
+
+def _finish(draft: Path, folder: Path, recipe: dict[str, Any], classes: dict[str, Any]) -> None:
+    """Writes what is to be known of a packed cell, and gives it its final name.
+
+    Its hashes are the SHA-256 of each split's names, labels and pixels.
+    """
+    pixels, hashes = np.load(draft / "images.npy", mmap_mode="r"), {}
+    for split, rows in pd.read_parquet(draft / "manifest.parquet").groupby("split"):
+        digest = hashlib.sha256("\n".join(rows["image_id"]).encode())
+        for row, label in zip(rows.index, rows["label"], strict=True):
+            digest.update(bytes([label]) + pixels[row].tobytes())
+        hashes[str(split)] = digest.hexdigest()
+    side = {"recipe": recipe, "hashes": hashes, **classes}
+    (draft / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
+    if folder.exists():
+        shutil.rmtree(folder)
+    draft.rename(folder)

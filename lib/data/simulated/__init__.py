@@ -1,0 +1,1 @@
+"""Simulated photographs and GAN images: a study that needs no download."""

@@ -1,0 +1,1 @@
+"""What the verdicts come to: tables, claims, the effects of quirks."""

@@ -1,0 +1,53 @@
+"""Patch sizes against each other, and rules against the grid vote, on the same images."""
+
+from itertools import combinations
+
+import pandas as pd
+from statsmodels.stats.multitest import multipletests
+
+from lib.results.accuracies import Family, MissingVerdicts, Question
+from lib.statistics.paired import disagreement
+from lib.voting.rules import title
+
+COLUMNS = ["first", "second", "seed", "difference", "only_first", "only_second", "p"]
+
+
+def comparisons(family: Family) -> pd.DataFrame:
+    """McNemar's test of every pair, in every seed, at the validated epoch: a row each.
+
+    `difference` is that of the accuracies; `p_holm` is corrected for all rows (S. Holm, 1979).
+    """
+    rows = []
+    for seed in family.seeds:
+        for first, second in _pairs(family):
+            try:
+                one, other = (family.of_seed(each, seed).right[0] for each in (first, second))
+            except MissingVerdicts:
+                continue
+            test = disagreement(one, other)
+            difference = (test.only_first - test.only_second) / len(one)
+            rows.append((_name(first), _name(second), seed, difference, *test))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    if len(table):
+        table["p_holm"] = multipletests(table["p"], method="holm")[1]
+    return table
+
+
+def _pairs(family: Family) -> list[tuple[Question, Question]]:
+    images = [family.image(size) for size in family.sizes]
+    against = [(second, first) for first, second in combinations(images, 2)]
+    against.sort(key=lambda pair: [-question.patch_size for question in pair])
+    theta = min(family.study.voting.thetas)
+    others = [("crops", None), ("confident", theta), ("mean_margin", None)]
+    return against + [
+        (Question(size, rule, theta=theta), Question(size, "grid"))
+        for size in family.smaller
+        for rule, theta in others
+    ]
+
+
+def _name(question: Question) -> str:
+    if question.rule == "whole":
+        return "whole image"
+    at = "" if question.theta is None else f", θ = {question.theta:g}"
+    return f"{question.patch_size} px, {title(question.rule)}{at}"

@@ -1,0 +1,88 @@
+"""Where everything lies: one place that knows the folders, whatever the caller's directory is."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkstemp
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = ROOT / "params"
+NOTEBOOKS = ROOT / "notebooks"
+PUBLISHED = ROOT / "reports" / "published"
+
+
+def work() -> Path:
+    """The folder that holds `data/`, `results/` and `reports/`: PATCHWISE_WORK, or the checkout."""
+    return Path(os.environ.get("PATCHWISE_WORK") or ROOT).expanduser().resolve()
+
+
+def data_root() -> Path:
+    """The folder below which a study's own pictures lie: PATCHWISE_DATA (`make … DATA=`)."""
+    return Path(os.environ.get("PATCHWISE_DATA") or ROOT / "data").expanduser().resolve()
+
+
+def packed(study: str, cell: str) -> Path:
+    """The packed images of one test cell."""
+    return work() / "data" / "packed" / study / cell
+
+
+def results(study: str) -> Path:
+    """All that runs of one study make, but for its packed data and its report."""
+    return work() / "results" / study
+
+
+def run(study: str, train: str, variant: str, patch_size: int, seed: int) -> Path:
+    """The folder of one trained network: its weights, history and margins."""
+    return results(study) / "runs" / train / variant / f"p{patch_size:03d}" / f"seed{seed}"
+
+
+def margins(run_folder: Path, cell: str, split: str, kind: str) -> Path:
+    """The margins of one network on one split of one test cell, `kind` being grid or crops."""
+    return run_folder / "margins" / cell / f"{split}-{kind}.safetensors"
+
+
+def table(study: str, experiment: int, *named: str | int) -> Path:
+    """The tidy table of an experiment, `named` by train, test, variant, patch size and seed."""
+    return results(study) / "tables" / f"exp{experiment}" / f"{_name(*named)}.csv"
+
+
+def verdicts(study: str, experiment: int, *named: str | int) -> Path:
+    """The verdicts on the images behind a table; see `table`."""
+    return results(study) / "verdicts" / f"exp{experiment}" / f"{_name(*named)}.parquet"
+
+
+def _name(train: str, test: str, variant: str, patch_size: int, seed: int) -> str:
+    return f"{train}__{test}__{variant}__p{patch_size:03d}__seed{seed}"
+
+
+def audit(study: str, cell: str) -> Path:
+    """What the audit of one cell found."""
+    return results(study) / "audit" / cell
+
+
+def report(study: str) -> Path:
+    """The finished report of a study."""
+    return work() / "reports" / study / "index.html"
+
+
+def beside(path: Path) -> Path:
+    """The name under which a folder is made before it is renamed to `path`."""
+    return path.with_name(path.name + ".partial")
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Calls `write` with a temporary file beside `path`, and renames it once it is whole.
+
+    A write that fails (a full disk, an interrupt) leaves nothing under the final name.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)  # mkstemp makes private files; results are to be shared
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,200 @@
+"""The sections of a study's file in `params/`: every value is checked, unknown keys are refused.
+
+A source's own keys and the alterations of test images are checked by `lib.data.cells`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+NAME = r"[a-z0-9]+(_[a-z0-9]+)*"
+CELL_NAME = f"{NAME}-{NAME}"
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+Positive = Annotated[int, Field(ge=1, strict=True)]
+Natural = Annotated[int, Field(ge=0, strict=True)]
+Crop = Literal["centre", "dlib"]
+
+
+class ParameterError(ValueError):
+    """A parameter is unknown, ill-typed or out of range; the message names key, value, allowed."""
+
+
+class Strict(BaseModel):
+    """A section of a study's file: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    not_in_files: ClassVar[tuple[str, ...]] = ()  # fields that the reader fills in
+
+
+class Source(BaseModel):
+    """Where the pictures of one class come from: a kind of source, and that source's own keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+
+
+class Cell(Strict):
+    """The two classes of one test cell."""
+
+    real: Source
+    fake: Source
+    crop: Crop | None = None  # instead of the study's, for pictures that show no faces
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of its pictures are simulated."""
+        return "simulated" in (self.real.kind, self.fake.kind)
+
+    @property
+    def sources(self) -> list[str]:
+        """A line per class that says where its pictures come from."""
+        given = {"real": self.real, "fake": self.fake}
+        return [f"{k}: {' '.join(str(v) for _, v in keys if v)}" for k, keys in given.items()]
+
+
+class Altered(BaseModel):
+    """The test images of another cell, altered in one way: how much does a detector bear?"""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    test_images_of: str
+
+    @model_validator(mode="after")
+    def _one_change(self) -> "Altered":
+        if len(self.change) != 1:
+            got = ", ".join(self.change) or "none"
+            raise ValueError(f"give exactly one change, as in jpeg_quality: 75; got {got}")
+        ((key, value),) = self.change.items()
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{key}: got {value!r}: Input should be a number")
+        return self
+
+    @property
+    def change(self) -> dict[str, float]:
+        """The one change, by its key."""
+        return dict(self.model_extra)
+
+    @property
+    def sources(self) -> list[str]:
+        """A line that says which pictures these are."""
+        ((key, value),) = self.change.items()
+        return [f"the test images of {self.test_images_of}, {key} {value:g}"]
+
+
+def _as_cell(given: Any) -> Cell | Altered:
+    """A cell with `test_images_of` is an altered one, so that errors are about its keys."""
+    keys = given if isinstance(given, Mapping) else getattr(given, "model_fields_set", ())
+    return (Altered if "test_images_of" in keys else Cell).model_validate(given)
+
+
+AnyCell = Annotated[Cell | Altered, BeforeValidator(_as_cell)]
+
+
+def split_cell(name: str) -> tuple[str, str]:
+    """The dataset and the generator of a cell."""
+    dataset, gan = name.split("-")
+    return dataset, gan
+
+
+class PerClass(Strict):
+    """Images per class in each split."""
+
+    train: Positive
+    validation: Positive
+    test: Positive
+
+
+class Data(Strict):
+    """How images are drawn and brought to one size; the same for both classes."""
+
+    seed: Natural = 0
+    image_size: int = Field(ge=16, strict=True)
+    crop: Crop = "centre"  # the centre square, or the face that dlib's frontal detector finds
+    face_margin: float = Field(0.0, ge=0, le=2)
+    """With `crop: dlib`, what is added on each side of the face's box, as a share of its side."""
+    resample: Literal["lanczos", "bicubic", "bilinear", "area"] = "lanczos"
+    jpeg_quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
+    """If given, every image is compressed as JPEG, 4:2:0, once: last, at `image_size`."""
+    per_class: PerClass
+    max_skipped: float = Field(0.01, ge=0, le=1)
+
+
+class Model(Strict):
+    """The backbone: any timm model by name, or a network of one's own as `module:attribute`."""
+
+    name: str = "legacy_xception"
+    pretrained: bool = False
+
+
+class Training(Strict):
+    """How a network is trained; the defaults are the paper's and its released code's."""
+
+    epochs: Positive = 50
+    batch_size: int = Field(128, ge=2, strict=True)
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Whether the learning rate stays, or falls to zero over all steps as half a cosine."""
+    patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Voting(Strict):
+    """The voting rules' parameters: θ of Experiment 4, crops per image of Experiment 3."""
+
+    thetas: list[Share] = Field([1.0, 0.9, 0.8, 0.7, 0.6], min_length=1)
+    crops_per_image: Positive | None = None
+
+    @field_validator("crops_per_image")
+    @classmethod
+    def _odd(cls, count: int | None) -> int | None:
+        if count is not None and count % 2 == 0:
+            raise ValueError("an odd number, so that crops cannot tie, or null for (S/p)² + 1")
+        return count
+
+
+class Quirks(Strict):
+    """What the released code does instead of what the paper says; all off by default.
+
+    `notebooks/A1_quirks.ipynb` measures them. The first four change what a network sees, so they
+    need networks of their own; the others vote anew on stored margins.
+    """
+
+    dense_xception: bool = False
+    """Every depthwise convolution of the backbone is a dense one: the missing `groups=`, alone."""
+    scrambled_layout: bool = False
+    """Patches, (p, p, 3) in memory, are read as (3, p, p) without moving a byte."""
+    bgr_raw_values: bool = False
+    """Channels in the order blue, green, red, with values 0 to 255."""
+    strips: bool = False
+    """Experiment 5's grid patches are full-width rows of the image, folded into squares."""
+    theta_reading: Literal["share", "range", "probability"] = "share"
+    """Which reading of θ Experiment 4 leads with; the released code's is `range`."""
+    fallback_counts_fake: bool = False
+    """A fake image without a confident patch counts as judged rightly."""
+    last_patch_only: bool = False
+    """Only an image's last patch votes; a real whose last is not confident is left out."""
+    even_crops_ties_wrong: bool = False
+    """The last crop is left out, so that their number is even, and a tie is wrong in any case."""
+
+    @property
+    def of_pixels(self) -> dict[str, bool]:
+        """Those that change what a network sees and are switched on."""
+        names = ("dense_xception", "scrambled_layout", "bgr_raw_values", "strips")
+        return {name: True for name in names if getattr(self, name)}
+
+    @property
+    def on(self) -> list[str]:
+        """The names of those that are switched on."""
+        return [name for name, value in self if value not in (False, "share")]
+
+
+class Bootstrap(Strict):
+    """The intervals: how many resamples of the images, and the seed of their generator."""
+
+    resamples: Positive = 1000
+    seed: Natural = 0

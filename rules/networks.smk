@@ -1,0 +1,70 @@
+# What costs hours: packing the cells and training the networks; and the audits of the cells.
+
+# Of lib.study jobs take values, which `drawing` and `protocol` hash: the file's own, what follows
+# from them (the number of crops) and paths. Nor does it matter how progress is shown.
+VALUES = ("lib.study", "lib.progress")
+
+
+def packing(wildcards):
+    """A hash of the code that packs a cell: of all sources, that of its own."""
+    cell, base = wildcards.cell, STUDY.cells[STUDY.base(wildcards.cell)]
+    if cell != STUDY.base(cell):
+        return digest("lib.data.perturbations", without=VALUES)
+    weights = sorted((paths.ROOT / "lib/data/simulated/weights").glob("*")) * base.simulated
+    others = ("lib.data.sources", "lib.data.cells", "lib.data.perturbations")
+    kinds = sorted({base.real.kind, base.fake.kind})
+    sources = [digest(f"lib.data.sources.{kind}", *weights, without=VALUES) for kind in kinds]
+    return [digest("lib.data.packing.pack", without=(*VALUES, *others)), *sources]
+
+
+rule pack:
+    input:
+        # An altered cell's pictures are another cell's.
+        lambda wildcards: expand(PACKED, cell={STUDY.base(wildcards.cell)} - {wildcards.cell}),
+    output:
+        PACKED,
+    log:
+        str(LOGS / "pack__{cell}.log"),
+    params:
+        options=options,
+        code=packing,
+        study=drawing,
+    threads: max(1, workflow.cores // len(set(map(STUDY.base, STUDY.cells))))
+    shell:
+        COMMAND
+
+
+rule audit:
+    input:
+        notebook=ancient(paths.NOTEBOOKS / "00_data.ipynb"),
+        # The notebook packs what is missing of the study, which is done here.
+        packed=rules.all_packed.input,
+    output:
+        AUDIT,
+    log:
+        str(LOGS / "00_data__{cell}.ipynb"),
+    params:
+        flags=flags,
+        code=digest("00_data", without=("lib.data.packing", "lib.data.sources")),
+        study=digest_of("bootstrap"),
+    retries: 2
+    shell:
+        EXECUTE
+
+
+rule train:
+    input:
+        rules.all_packed.input,
+    output:
+        directory(NETWORK),
+    log:
+        str(LOGS / f"train__{TABLE}.log").replace("{test}__", ""),
+    params:
+        options=options,
+        code=digest("lib.networks.training", without=VALUES),
+        study=protocol,
+    threads: max(1, workflow.cores // len(networks(*STUDY.train_on)))
+    resources:
+        gpu=GPU,
+    shell:
+        COMMAND

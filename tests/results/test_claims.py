@@ -1,0 +1,381 @@
+"""The claims C1 to C6 on stored margins in which each is clearly true, false, or not testable."""
+
+import numpy as np
+import pytest
+
+from lib.results import claim_quantities, claims
+from lib.results.accuracies import Family
+from lib.results.claim_rules import CONTRADICTED, NOT_TESTED, SUPPORTED, UNDECIDED
+from lib.results.claims import Finding
+from lib.results.quirk_effects import STATISTICS
+from lib.study.run import Run
+from lib.study.study import Study
+
+S = 128
+TRAIN, CHURCH, OTHER = "leaves-gan_a", "stones-gan_a", "leaves-gan_b"
+BOTH = "stones-gan_b"
+HALF = 20
+LABELS = np.repeat([0, 1], HALF)
+FILES = {"kind": "files", "path": "x"}
+
+
+def right(share: float) -> np.ndarray:
+    """bool (N, 1): the first share of each class is judged rightly, so that sizes are nested."""
+    return np.tile(np.arange(HALF) < round(share * HALF), 2)[:, None]
+
+
+def family(study: Study) -> Family:
+    """The votes are taken from the margins, so that no notebook need have run."""
+    return Family(study, TRAIN, STATISTICS["validated"])
+
+
+ALL_FAKE = (LABELS == 1)[:, None]
+"""One answer for every image: in every resample, half of them are right."""
+
+
+@pytest.fixture
+def study(make_study):
+    def make(*sizes: int, thetas=(1.0, 0.75, 0.25), cells=(TRAIN,), size: int = S, **changes):
+        return make_study(
+            data={"image_size": size, "per_class": {"train": 3, "validation": 2, "test": HALF}},
+            cells={cell: {"real": FILES, "fake": FILES} for cell in cells},
+            patch_sizes=sizes,
+            voting={"thetas": thetas},
+            **changes,
+        )
+
+    return make
+
+
+@pytest.fixture
+def lay(finish):
+    """Lays down one network; `right` is a share of images, or bool (N, P); |z| is (P,)."""
+
+    def lay(study, size: int, judged, kind="grid", cell=None, strength=1.0, seed=0) -> None:
+        judged = right(judged) if np.isscalar(judged) else judged
+        patches = (study.data.image_size // size) ** 2 + (kind == "crops")
+        judged = np.broadcast_to(judged, (len(LABELS), patches))
+        z = np.where(judged == (LABELS == 1)[:, None], strength, -np.asarray(strength))
+        run = Run(study=study, dataset="leaves", gan="gan_a", patch_size=size, seed=seed)
+        finish(run, z[None], LABELS.tolist(), [0.5], kind=kind, cell=cell)
+
+    return lay
+
+
+@pytest.fixture
+def grids(study, lay):
+    """A study's grid votes, by size: a share of images judged rightly each."""
+
+    def grids(shares: dict[int, float], **changes) -> Family:
+        made = study(*shares, **changes)
+        for size, share in shares.items():
+            lay(made, size, share)
+        return family(made)
+
+    return grids
+
+
+def findings(of: Family, claim: str) -> list[str]:
+    return [each.finding for each in claims.findings(of, [claim])]
+
+
+def names(found: Finding) -> list[str]:
+    return [comparison.name for comparison in found.comparisons]
+
+
+def test_the_papers_spread_is_548_points():
+    assert claim_quantities.papers_spread() == pytest.approx(0.0548)
+
+
+# C1: per-patch accuracy
+
+
+def test_c1_sizes_that_differ_much_and_32_best(grids):
+    of = grids({128: 0.6, 64: 0.7, 32: 0.95})
+    assert findings(of, "C1") == [SUPPORTED, CONTRADICTED, SUPPORTED]
+    differs, little, best = claims.findings(of, ["C1"])
+    assert names(differs) == ["128 px − 64 px", "128 px − 32 px", "64 px − 32 px"]
+    assert [c.value for c in differs.comparisons] == pytest.approx([-0.1, -0.35, -0.25])
+    assert names(little)[1] == "5.48 − |128 px − 32 px|"
+    assert [c.value for c in little.comparisons] == pytest.approx([-0.0452, -0.2952, -0.1952])
+    assert names(best) == ["32 px − 128 px", "32 px − 64 px"]
+    assert [c.value for c in best.comparisons] == pytest.approx([0.35, 0.25])
+    assert best.decisive.name == "32 px − 64 px"
+
+
+def test_c1_sizes_that_are_all_alike(grids):
+    of = grids({128: 0.9, 64: 0.9, 32: 0.9})
+    assert findings(of, "C1") == [CONTRADICTED, SUPPORTED, UNDECIDED]
+
+
+def test_c1_another_size_is_best(grids):
+    of = grids({128: 0.6, 64: 0.95, 32: 0.8})
+    assert findings(of, "C1")[2] == CONTRADICTED
+
+
+def test_c1_one_size_cannot_tell(grids):
+    assert findings(grids({32: 0.9}), "C1") == [NOT_TESTED] * 3
+
+
+def test_c1_without_32_px_none_can_say_that_it_is_best(grids):
+    assert findings(grids({128: 0.6, 64: 0.9}), "C1") == [SUPPORTED, CONTRADICTED, NOT_TESTED]
+
+
+def test_c1_is_of_patches_not_of_votes(study, lay):
+    """At 32 px three quarters of every image's patches are right: 75 % of them, all the votes."""
+    made = study(64, 32)
+    lay(made, 64, 1.0)
+    lay(made, 32, np.tile(np.arange(16) < 12, (40, 1)))
+    of = family(made)
+    (differs, _, best), (_, vote, _) = (claims.findings(of, [claim]) for claim in ("C1", "C2"))
+    assert differs.comparisons[0].value == pytest.approx(0.25)
+    assert best.finding == CONTRADICTED
+    assert vote.comparisons[0].value == 0
+
+
+# C2: the vote over the grid
+
+
+def test_c2_the_smaller_the_better(grids):
+    of = grids({128: 0.55, 64: 0.65, 32: 0.8, 16: 1.0})
+    assert findings(of, "C2") == [SUPPORTED, CONTRADICTED, SUPPORTED]  # 16 px beats 32 px
+    smaller, best, whole = claims.findings(of, ["C2"])
+    assert names(smaller) == ["32 px − 64 px", "16 px − 32 px"]
+    assert names(best) == ["32 px − 64 px", "32 px − 16 px"]
+    assert names(whole) == [f"{size} px − whole image" for size in (64, 32, 16)]
+    assert [c.value for c in whole.comparisons] == pytest.approx([0.1, 0.25, 0.45])
+
+
+def test_c2_the_smaller_the_worse(grids):
+    of = grids({128: 1.0, 64: 0.85, 32: 0.7, 16: 0.55})
+    assert findings(of, "C2") == [CONTRADICTED] * 3
+
+
+def test_c2_32_px_is_best(grids):
+    of = grids({128: 0.5, 64: 0.7, 32: 0.95, 16: 0.7})
+    assert findings(of, "C2") == [CONTRADICTED, SUPPORTED, SUPPORTED]
+
+
+def test_c2_without_the_whole_image_or_another_size(grids):
+    assert findings(grids({32: 0.9}), "C2") == [NOT_TESTED] * 3
+    assert findings(grids({64: 0.7, 32: 0.9}), "C2") == [SUPPORTED, SUPPORTED, NOT_TESTED]
+
+
+def test_c2_needs_32_px_for_its_second_part(grids):
+    assert findings(grids({128: 0.6, 64: 0.9}), "C2") == [NOT_TESTED, NOT_TESTED, SUPPORTED]
+
+
+# C3: random crops
+
+
+def test_c3_crops_do_as_well_at_small_sizes_and_collapse_at_large(grids, lay):
+    of = grids({256: 0.9, 128: 0.9, 64: 0.9, 32: 0.9, 16: 0.9}, size=256)
+    for size, share in ((128, ALL_FAKE), (64, ALL_FAKE), (32, 0.9), (16, 0.95)):
+        lay(of.study, size, share, kind="crops")
+    assert findings(of, "C3") == [SUPPORTED, SUPPORTED]
+    as_well, collapse = claims.findings(of, ["C3"])
+    assert names(as_well) == ["32 px: crops − grid + 1", "16 px: crops − grid + 1"]
+    assert [c.value for c in as_well.comparisons] == pytest.approx([0.01, 0.06])
+    assert names(collapse) == ["128 px: 60 − crops", "64 px: 60 − crops"]
+    assert [c.value for c in collapse.comparisons] == pytest.approx([0.1, 0.1])
+
+
+def test_c3_crops_do_worse_at_small_sizes_and_well_at_large(grids, lay):
+    of = grids({64: 0.9, 32: 0.9, 16: 0.9})
+    for size, share in ((64, 0.9), (32, 0.9), (16, 0.6)):
+        lay(of.study, size, share, kind="crops")
+    assert findings(of, "C3") == [CONTRADICTED, CONTRADICTED]
+
+
+def test_c3_each_part_needs_its_sizes(grids, lay):
+    of = grids({64: 0.9})
+    lay(of.study, 64, ALL_FAKE, kind="crops")
+    assert findings(of, "C3") == [NOT_TESTED, SUPPORTED]
+
+
+def test_c3_the_whole_image_has_no_crops(grids, lay):
+    """Of an image of 128 px, 128 px is the whole."""
+    of = grids({128: 0.9, 32: 0.9})
+    lay(of.study, 32, 0.9, kind="crops")
+    assert findings(of, "C3") == [SUPPORTED, NOT_TESTED]
+
+
+# C4: confident patches. Four patches, |z| = 3, 2, 2, 1: θ = ¼ keeps the first, ¾ the first three.
+
+STRENGTH = np.array([3.0, 2.0, 2.0, 1.0])
+
+
+def patches(first: bool, middle: bool, last: bool, count: int = HALF) -> np.ndarray:
+    """bool (N, 4): `count` of the reals have these patches right; all else is right."""
+    judged = np.ones((2 * HALF, 4), bool)
+    judged[:count] = [first, middle, middle, last]
+    return judged
+
+
+@pytest.fixture
+def confident(study, lay):
+    def confident(judged: np.ndarray, thetas=(1.0, 0.75, 0.25)) -> Family:
+        made = study(64, thetas=thetas)
+        lay(made, 64, judged, strength=STRENGTH)
+        return family(made)
+
+    return confident
+
+
+def test_c4_confident_patches_know_better(confident):
+    """Ten reals: the first patch is right, the other three wrong."""
+    of = confident(patches(True, False, False, 10))
+    assert findings(of, "C4")[0] == SUPPORTED
+    improves = claims.findings(of, ["C4"])[0]
+    assert names(improves) == ["64 px: θ = 0.25 − all patches"]
+    assert improves.decisive.value == pytest.approx(0.25)
+
+
+def test_c4_confident_patches_know_worse(confident):
+    of = confident(patches(False, True, True, 10))
+    assert findings(of, "C4")[0] == CONTRADICTED
+    assert findings(confident(patches(True, True, True)), "C4")[0] == UNDECIDED
+
+
+def test_c4_the_smaller_theta_is_closer(confident):
+    """Ten reals whose middle two are right tie in the grid: wrong, as by the first alone."""
+    of = confident(patches(False, True, False, 10))
+    closer = claims.findings(of, ["C4"])[1]
+    assert closer.finding == SUPPORTED
+    assert names(closer) == ["64 px: |θ = 0.75 − grid| − |θ = 0.25 − grid|"]
+    assert closer.decisive.value == pytest.approx(0.25)
+
+
+def test_c4_the_smaller_theta_is_further(confident):
+    """Ten reals whose first patch alone is wrong: only θ = ¼ departs from the grid."""
+    of = confident(patches(False, True, True, 10))
+    closer = claims.findings(of, ["C4"])[1]
+    assert closer.finding == CONTRADICTED
+    assert closer.decisive.value == pytest.approx(-0.25)
+
+
+def test_c4_distance_counts_to_either_side(confident):
+    """θ = ¼ is better than the grid by as much as it was worse: as far from it."""
+    of = confident(patches(True, False, False, 10))
+    assert claims.findings(of, ["C4"])[1].decisive.value == pytest.approx(-0.25)
+
+
+@pytest.mark.parametrize(
+    ("thetas", "expected"),
+    [
+        ((1.0,), [NOT_TESTED, NOT_TESTED]),
+        ((1.0, 0.25), [SUPPORTED, NOT_TESTED]),
+        ((0.25, 1.0, 0.75), [SUPPORTED, CONTRADICTED]),
+    ],
+)
+def test_c4_needs_thetas_below_one(confident, thetas, expected):
+    assert findings(confident(patches(True, False, False, 10), thetas), "C4") == expected
+
+
+# C5 and C6: other cells
+
+
+def test_c5_and_c6_look_at_their_own_cells(grids, lay):
+    """On the church the patches win, under another generator the whole image does."""
+    of = grids({128: 0.9, 64: 0.9, 32: 0.9}, cells=(CHURCH, TRAIN, OTHER, BOTH))
+    for cell, whole, vote in ((CHURCH, 0.5, 0.8), (OTHER, 0.8, 0.6), (BOTH, 0.9, 0.55)):
+        lay(of.study, 128, whole, cell=cell)
+        for size in (64, 32):
+            lay(of.study, size, vote, cell=cell)
+    content, generator = claims.findings(of, ["C5", "C6"])
+    assert (content.finding, generator.finding) == (SUPPORTED, CONTRADICTED)
+    assert names(content) == [f"{size} px − whole image on {CHURCH}" for size in (64, 32)]
+    assert names(generator) == [
+        f"{size} px − whole image on {cell}" for cell in (OTHER, BOTH) for size in (64, 32)
+    ]
+    assert [c.value for c in content.comparisons] == pytest.approx([0.3, 0.3])
+    assert [c.value for c in generator.comparisons] == pytest.approx([-0.2, -0.2, -0.35, -0.35])
+
+
+def test_c5_and_c6_are_not_about_altered_images(study, lay):
+    """Their margins are not even read."""
+    made = study(128, 64, cells=(TRAIN, OTHER))
+    blurred = {"test_images_of": TRAIN, "blur": 1}
+    altered = {"leaves_blur-gan_a": blurred, "leaves_blur-gan_b": {**blurred, "blur": 2}}
+    made = make_altered(made, altered)
+    for size, share in ((128, 0.5), (64, 0.9)):
+        for cell in (TRAIN, OTHER):
+            lay(made, size, share, cell=cell)
+    content, generator = claims.findings(family(made), ["C5", "C6"])
+    assert (content.finding, generator.finding) == (NOT_TESTED, SUPPORTED)
+    assert names(generator) == [f"64 px − whole image on {OTHER}"]
+
+
+def make_altered(study: Study, altered: dict) -> Study:
+    cells = {**study.model_dump()["cells"], **altered}
+    return Study(**{**study.model_dump(), "cells": cells})
+
+
+def test_c5_and_c6_the_other_way_about(grids, lay):
+    of = grids({128: 0.9, 64: 0.9}, cells=(TRAIN, CHURCH, OTHER))
+    for cell, whole, vote in ((CHURCH, 0.8, 0.6), (OTHER, 0.5, 0.8)):
+        lay(of.study, 128, whole, cell=cell)
+        lay(of.study, 64, vote, cell=cell)
+    assert findings(of, "C5") == [CONTRADICTED]
+    assert findings(of, "C6") == [SUPPORTED]
+
+
+def test_c5_and_c6_need_cells_of_their_kind(grids, lay):
+    assert findings(grids({128: 0.6, 64: 0.9}), "C5") == [NOT_TESTED]
+    assert findings(grids({128: 0.6, 64: 0.9}), "C6") == [NOT_TESTED]
+    of = grids({128: 0.6, 64: 0.9}, cells=(TRAIN, OTHER))
+    lay(of.study, 128, 0.6, cell=OTHER)
+    lay(of.study, 64, 0.9, cell=OTHER)
+    assert (findings(of, "C5"), findings(of, "C6")) == ([NOT_TESTED], [SUPPORTED])
+
+
+def test_c5_and_c6_need_the_whole_image(grids, lay):
+    of = grids({64: 0.9}, cells=(TRAIN, CHURCH, OTHER))
+    assert findings(of, "C5") == findings(of, "C6") == [NOT_TESTED]
+
+
+# What learned nothing
+
+
+def test_networks_at_chance_test_nothing(study, lay):
+    made = study(128, 64, 32)
+    for size in (128, 64, 32):
+        lay(made, size, ALL_FAKE)
+    found = claims.findings(family(made))
+    assert len(found) == len(claims.PARTS)
+    assert {part.finding for part in found} == {NOT_TESTED}
+    assert all(part.comparisons == [] and part.decisive is None for part in found)
+
+
+def test_networks_below_chance_test_nothing(grids):
+    assert findings(grids({128: 0.1, 64: 0.2, 32: 0.1}), "C1") == [NOT_TESTED] * 3
+
+
+def test_one_size_that_learned_is_enough(study, lay):
+    made = study(128, 64, 32)
+    for size, share in ((128, ALL_FAKE), (64, 0.9), (32, ALL_FAKE)):
+        lay(made, size, share)
+    assert NOT_TESTED not in findings(family(made), "C1")
+
+
+def test_no_network_tests_nothing(work, study):
+    found = claims.findings(family(study(128, 64, 32)))
+    assert {part.finding for part in found} == {NOT_TESTED}
+
+
+def test_a_seed_that_disagrees_leaves_a_claim_undecided(study, lay):
+    made = study(128, 32, seeds=[0, 1])
+    for seed, whole, vote in ((0, 0.6, 0.95), (1, 0.9, 0.85)):
+        lay(made, 128, whole, seed=seed)
+        lay(made, 32, vote, seed=seed)
+    part = claims.findings(family(made), ["C2"])[2]
+    assert part.comparisons[0].seeds == pytest.approx((0.35, -0.05))
+    assert part.finding == UNDECIDED
+
+
+def test_only_the_claims_that_are_asked_for_are_judged(grids):
+    of = grids({128: 0.6, 64: 0.7, 32: 0.95})
+    assert [each.part.claim for each in claims.findings(of, ["C2", "C1"])] == ["C1"] * 3 + [
+        "C2"
+    ] * 3
+    assert {part.claim for part in claims.PARTS} == set(claims.CLAIMS)
