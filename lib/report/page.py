@@ -14,6 +14,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lib.published.paper import STATISTICS
 from lib.study import paths
@@ -111,10 +112,10 @@ class Page:
     def figure(self, figure: Figure, caption: str, *, fold: str | None = None) -> Part:
         """Adds a figure; its caption is also its text for those who cannot see it."""
         memory = io.BytesIO()
-        figure.savefig(memory, format="png", dpi=150, bbox_inches="tight")
-        png = memory.getvalue()
-        width = int.from_bytes(png[16:20], "big") * 110 // 150  # as the header says; 110 px an inch
-        source = "data:image/png;base64," + b64encode(png).decode()
+        kind = "webp" if any(axis.images for axis in figure.axes) else "png"  # WebP: a sixth
+        figure.savefig(memory, format=kind, dpi=150, bbox_inches="tight")
+        width = Image.open(memory).width * 110 // 150  # 110 px an inch
+        source = f"data:image/{kind};base64," + b64encode(memory.getvalue()).decode()
         picture = '<img src="{}" alt="{}" width="{}" style="min-width: {}px">'
         picture = Markup(picture).format(source, caption, width, width // 2)
         return self._add("figure", _captioned("scroll", picture, caption), fold)
