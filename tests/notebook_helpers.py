@@ -9,8 +9,8 @@ from nbformat import NotebookNode
 ROOT = Path(__file__).resolve().parent.parent
 # In the order of the work: the report comes last, after the studies beyond the five (A1_…).
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"), key=lambda p: (p.stem[:2] == "06", p.stem))
-# What a surrounding kernel, test or study would lend to a notebook.
-LENT = ("JPY_", "PATCHWISE_", "PYTEST_")
+# What a surrounding kernel, make, test or study would lend to a notebook.
+LENT = ("JPY_", "MAKE", "PATCHWISE_", "PYTEST_")
 
 
 def code_cells(path: Path) -> list[NotebookNode]:

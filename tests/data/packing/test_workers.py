@@ -97,6 +97,13 @@ def test_a_process_that_dies_is_an_error_that_says_what_to_do(draw, at_once):
             list(outcomes)
 
 
+def ignores_ctrl_c(process: psutil.Process) -> bool:
+    """Whether a process has set SIGINT aside, as a worker does when it begins."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    (mask,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn")]
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)
+
+
 @pytest.fixture
 def begun(draw, work):
     """A process of its own group that reads in two others, and they; ended if a test fails."""
@@ -125,6 +132,10 @@ def begun(draw, work):
     assert process.stdout.readline() == b"begun\n"
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 2
+    deadline = time.monotonic() + 20
+    while not all(ignores_ctrl_c(child) for child in children):  # until all have begun
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     yield process, children
     for child in children:
         if child.is_running():
