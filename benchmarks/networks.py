@@ -74,7 +74,6 @@ def training(
     elsewhere: Elsewhere,
 ) -> Row:
     """A row: training, one pass over the images' grid patches in random order."""
-    torch.compiler.reset()  # as in a process of its own
     pictures = random_pictures(images)
     pixels, labels = torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
     net = network().to(device, memory_format=torch.channels_last).train()

@@ -25,6 +25,8 @@ from lib.networks import classifier
 from lib.networks.checkpoints import Epochs
 from lib.networks.classifier import DTYPES, PatchNet
 from lib.networks.cpu_speed import Scorer, for_training
+from lib.networks.own_network import OwnNetwork
+from lib.networks.replayed import Replayed
 from lib.networks.scoring import ScoringSet, resident, score, scoring_sets
 from lib.patches import cut, grid_origins
 from lib.progress import bar
@@ -100,7 +102,12 @@ class Stepper:
         corners = grid_origins(images.shape[1], patch_size).astype(np.int64)
         self.corners = torch.from_numpy(corners).to(images.device)
         self.logits = for_training(network)
-        self.optimizer = torch.optim.Adam(network.parameters(), fused=True)
+        replayed = self.device.type == "cuda" and not isinstance(network.backbone, OwnNetwork)
+        rate = torch.tensor(1e-3, device=self.device) if replayed else 1e-3
+        self.optimizer = torch.optim.Adam(
+            network.parameters(), lr=rate, fused=True, capturable=replayed
+        )
+        self.update = Replayed(self._update) if replayed else self._update
 
     @property
     def patches(self) -> int:
@@ -118,10 +125,18 @@ class Stepper:
         image, patch = at // len(self.corners), at % len(self.corners)  # (B,), (B,)
         x = self._moved(cut(self.images, image, self.corners[patch], self.patch_size))
         y = self.labels[self._moved(image)]
+        (group,) = self.optimizer.param_groups
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(learning_rate)  # which a replayed step reads
+        else:
+            group["lr"] = learning_rate
+        return self.update(x, y)
+
+    def _update(self, x: Tensor, y: Tensor) -> Tensor:
+        """One step on patches, uint8 (B, p, p, 3), and their labels, int64 (B,); its loss."""
         loss = cross_entropy(self.logits(x, self.precision), y)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.step()
         return loss.detach()
 

@@ -99,20 +99,6 @@ def test_bfloat16_gradients_are_as_far_from_exact_as_the_plain_networks(patch_si
     assert far[1] < 1.2 * far[0]
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("count", [8, 6])
-def test_a_network_compiles_in_one_piece(precision, count):
-    """As on a GPU, but for the code that is generated there; the last batch is smaller."""
-    plain = used(SMALL).train()
-    other = copy.deepcopy(plain)
-    compiled = torch.compile(other.logits, backend="aot_eager", fullgraph=True, dynamic=False)
-    patches, y = drawn(count, 32), torch.tensor([0, 1] * 4)[:count]
-    cross_entropy(plain.logits(patches, precision), y).backward()
-    cross_entropy(compiled(patches, precision), y).backward()
-    for expected, found in zip(plain.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(found.grad, expected.grad, rtol=1e-3, atol=1e-3)
-
-
 @pytest.mark.parametrize("patch_size", [16, 32])
 def test_all_gradients_have_channels_last(patch_size):
     """Else a batch norm's backward falls back to a form that takes several times as long."""
