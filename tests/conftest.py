@@ -97,7 +97,7 @@ def make_run(make_study) -> Callable[..., Run]:
 
 @pytest.fixture
 def finish(work) -> Callable[..., margins.Margins]:
-    """Lays down a finished run as training would: config, history, margins of one test split."""
+    """Lays down a finished run as training would: config, history, margins of a test split."""
 
     def lay(
         run: Run,
@@ -126,8 +126,12 @@ def finish(work) -> Callable[..., margins.Margins]:
             np.arange(epochs, dtype=np.int32),
             np.arange(images, dtype=np.int32),
         )
-        path = paths.margins(run.folder, cell or run.test, "test", kind)
-        margins.save(path, laid, packed_hash="abc", crops_seed=run.study.data.seed)
+        where = [(cell or run.test, "test", kind)]
+        if kind == "grid" and (cell or run.test) == run.train:
+            where.append((run.train, "validation", kind))  # as if they were the same images
+        for each in where:
+            path = paths.margins(run.folder, *each)
+            margins.save(path, laid, packed_hash="abc", crops_seed=run.study.data.seed)
         return laid
 
     return lay

@@ -1,38 +1,106 @@
 """Findings on claims, and effects of quirks, as tables to read."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.report import figures
 from lib.report.readable import points
-from lib.results.claim_rules import CONTRADICTED, NOT_TESTED, SUPPORTED, UNDECIDED
+from lib.results import published_claims as published
+from lib.results.accuracies import Family, MissingVerdicts, Question
+from lib.results.claim_rules import (
+    CONTRADICTED,
+    LEAST_SEEDS,
+    LEVEL,
+    NOT_JUDGED,
+    NOT_TESTED,
+    SUPPORTED,
+    UNDECIDED,
+)
 
-MARKS = {SUPPORTED: "✔", CONTRADICTED: "✘", UNDECIDED: "?", NOT_TESTED: "–"}
+MARKS = {SUPPORTED: "✔", CONTRADICTED: "✘", UNDECIDED: "?", NOT_JUDGED: "·", NOT_TESTED: "–"}
+ONE_ANSWER = 0.85
+"""A vote that calls so large a share of all images the same has nearly one answer for all."""
 
 
 def marked(finding: str, *, simulated: bool) -> str:
     """A finding as it may be said of these images: never stronger than the data."""
-    where = " in simulation" if simulated and finding != NOT_TESTED else ""
-    return f"{MARKS[finding]} {finding}{where}"
+    where = " in simulation" if simulated and finding not in (NOT_TESTED, NOT_JUDGED) else ""
+    few = f": fewer than {LEAST_SEEDS} seeds" if finding == NOT_JUDGED else ""
+    return f"{MARKS[finding]} {finding}{where}{few}"
 
 
 def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
     """What the tested parts of claims, and claims of several parts, come to, and by what.
 
-    `findings` are the rows of one family in `lib.results.claims.table`.
+    `findings` are the rows of one family in `lib.results.claims.table`. Each finding stands beside
+    that by ranking, and that of the same rules on the paper's own numbers.
     """
-    parts = findings.groupby("claim")["says"].transform("size") - 1
+    parts = findings.groupby(["claim", "measure"])["says"].transform("size") - 1
     alone = (findings["says"] == "") & (parts == 1)  # the claim is its only part
+    key = ["claim", "says"]
     rows = findings[~alone & (findings["finding"] != NOT_TESTED)]
-    turns = zip(rows["value"], rows["low"], rows["high"], strict=True)
-    shown = {
-        "claim": rows["claim"],
-        "the paper says": rows["says"].replace("", "all of it"),
-        "here": [marked(finding, simulated=simulated) for finding in rows["finding"]],
-        "points [95 %]": ["" if pd.isna(each[0]) else points(*each) for each in turns],
-        "turns on": rows["turns_on"].fillna(""),
-    }
-    return pd.DataFrame(shown).set_index(["claim", "the paper says"])
+    ranked = rows[rows["measure"] == "auc"].set_index(key)["finding"]
+    rows = rows[rows["measure"] == "accuracy"]
+    papers = published.read().set_index(key)["finding"]
+    lines = []
+    for row in rows.itertuples():
+        by_rank, on_paper = (
+            known.get((row.claim, row.says), NOT_TESTED) for known in (ranked, papers)
+        )
+        turned = {by_rank, row.finding} == {SUPPORTED, CONTRADICTED}
+        self_contradicting = " (the paper contradicts itself)" * (on_paper == CONTRADICTED)
+        decides = "" if pd.isna(row.value) else f"{row.turns_on}: "
+        lines.append(
+            {
+                "claim": row.claim,
+                "the paper says": row.says or "all of it",
+                "here": marked(row.finding, simulated=simulated),
+                "by ranking": marked(by_rank, simulated=simulated)
+                + ", so it is the threshold’s doing" * turned,
+                "on the paper's numbers": marked(on_paper, simulated=False) + self_contradicting,
+                "what decides": decides + points(row.value, row.low, row.high) if decides else "",
+                "could have shown": "" if not decides else f"{100 * row.detectable:.1f}",
+            }
+        )
+    columns = ["claim", "the paper says", "here", "by ranking", "on the paper's numbers"]
+    columns += ["what decides", "could have shown"]
+    return pd.DataFrame(lines, columns=columns).set_index(columns[:2])
+
+
+ABOUT = f"""“What decides” is the difference on which the finding turns, in percentage points, with
+its {100 * LEVEL:.0f} % interval over images and training seeds; “could have shown” the least that
+would have been found in 80 of 100 such studies, so that *undecided* can be read. “By ranking”
+judges the same by the AUC, which no threshold moves. “On the paper's numbers” is what the same
+rules say of the paper's Tables 1 to 4."""
+
+
+def untested(findings: pd.DataFrame) -> str:
+    """The claims, and parts of claims, that a family does not test, in one line."""
+    rows = findings[(findings["measure"] == "accuracy") & (findings["finding"] == NOT_TESTED)]
+    wholes = rows[rows["says"] == ""]["claim"]
+    parts = rows[~rows["claim"].isin(wholes)]
+    return "; ".join([*wholes, *(f"{part.claim} {part.says}" for part in parts.itertuples())])
+
+
+def one_answer(family: Family) -> list[str]:
+    """A sentence for each size whose vote over crops nearly gives one answer for every image."""
+    lines = []
+    for size in family.smaller:
+        try:
+            voted = [family.of_seed(Question(size, "crops"), seed) for seed in family.seeds]
+        except MissingVerdicts:
+            continue
+        right = np.array(
+            [[v.right[0][v.labels == label].mean() for label in (0, 1)] for v in voted]
+        )
+        tnr, tpr = right.mean(axis=0)
+        if max(tpr + 1 - tnr, 1 - tpr + tnr) / 2 >= ONE_ANSWER:
+            lines.append(
+                f"At {size} px the vote over crops has nearly one answer for every image: it calls "
+                f"{100 * tpr:.0f} % of the fakes and {100 * (1 - tnr):.0f} % of the reals fake."
+            )
+    return lines
 
 
 def effect_table(effects: pd.DataFrame, statistic: str = "validated") -> pd.DataFrame:

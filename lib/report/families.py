@@ -109,6 +109,17 @@ def headline(family: Family) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["patch_size", "rule", *rates, "text"]).astype(rates)
 
 
+def chosen(family: Family, rows: pd.DataFrame) -> pd.DataFrame:
+    """Of `headline` the line of the size that judges the validation images best, if that is known.
+
+    `rows` are the tables', see `read`.
+    """
+    own = rows[(rows["train"] == family.train) & (rows["variant"] == family.study.variant)]
+    known = own[own["statistic"] == "validation_accuracy"].groupby("patch_size")["value"].mean()
+    lines = headline(family).query("rule != 'none'")
+    return lines[lines["patch_size"] == known.idxmax()] if len(known) else lines[:0]
+
+
 def leading(rows: pd.DataFrame) -> pd.DataFrame:
     """Each rule once: in the reading of θ that the study leads with, at the smallest θ."""
     least = rows.groupby(["train", "variant", "rule"])["theta"].transform("min")

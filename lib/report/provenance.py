@@ -87,6 +87,23 @@ def budgets(families: Sequence[Family]) -> pd.DataFrame:
     return pd.DataFrame(lines).T.rename_axis(NETWORK[:3]) if lines else pd.DataFrame()
 
 
+def uneven(budgets: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """What to say of the families whose sizes were trained with more than twofold other steps.
+
+    By training cell and variant, of `budgets`.
+    """
+    said = {}
+    for key, rows in budgets.groupby(level=["train", "variant"]) if len(budgets) else ():
+        steps = rows["steps"].str.replace(",", "").astype(int)
+        sizes = steps.index.get_level_values("patch_size")
+        if steps.max() > 2 * steps.min():
+            few, many = sizes[steps.argmin()], sizes[steps.argmax()]
+            said[key] = (
+                f"{steps.min():,} training steps at {few} px and {steps.max():,} at {many} px"
+            )
+    return said
+
+
 def _by_seed(family: Family, question: Question) -> str:
     with suppress(MissingVerdicts):
         return ", ".join(f"{100 * accuracy:.1f}" for accuracy in family.draws(question)[:, 0])

@@ -1,11 +1,12 @@
-"""The accuracies of one family of networks with all their resamples, pooled over seeds.
+"""The accuracies and AUCs of one family of networks with all their resamples, seed by seed.
 
-An accuracy is an array (1 + B,): as observed, then in each of B resamples of the test images.
-The resamples are the same for all networks, sizes and rules of a test cell, so a difference of
-two accuracies is paired, image by image. Where a study has several training seeds they are drawn
-again too, so that an interval covers both the images and the training.
+A measure is an array (1 + B,): as observed, then in each of B resamples of the test images. The
+resamples are the same for all networks, sizes and rules of a test cell, so a difference of two
+is paired, image by image. Training seeds are few, so they are not resampled: how they vary enters
+an interval by Student's t (`lib.results.comparison`).
 """
 
+import copy
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property, lru_cache
@@ -14,9 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from lib import margins
-from lib.statistics import bootstrap
+from lib.results.comparison import Comparison
+from lib.statistics import bootstrap, ranking
+from lib.study import paths
 from lib.study.run import Run
 from lib.study.schema import split_cell
 from lib.study.study import Study
@@ -29,8 +33,13 @@ class MissingVerdicts(margins.RunError):
     """A vote has not been taken yet; the message names the notebook that takes it."""
 
 
+MEASURES = ("accuracy", "auc")
+PAPERS_SIDE = 256
+"""The side of the paper's images, px."""
+
+
 class Question(NamedTuple):
-    """Which accuracy is meant."""
+    """Which accuracy, or AUC, is meant."""
 
     patch_size: int
     rule: str  # of `lib.voting.rules`, or `none`: each patch by itself
@@ -46,26 +55,11 @@ class Outcomes(NamedTuple):
     right: np.ndarray
     """float64 or bool (E, N): whether its verdict is right; of patches, the share that is."""
     counted: np.ndarray | None  # bool (E, N): the images with a verdict; None if all have one
+    scores: np.ndarray | None = None
+    """By which images, (N,), or patches, (N, P), are ranked; None where only a table knows."""
 
 
 Teller = Callable[[Run, Question], Outcomes]
-
-
-class Comparison(NamedTuple):
-    """A quantity made of accuracies; a claim says that it is above zero."""
-
-    name: str
-    draws: np.ndarray  # (1 + B,)
-    seeds: tuple[float, ...]  # the quantity in each training seed by itself
-
-    @property
-    def value(self) -> float:
-        """As observed, the mean over the seeds."""
-        return float(self.draws[0])
-
-    def interval(self, level: float = bootstrap.LEVEL) -> tuple[float, float]:
-        """Its percentile interval."""
-        return bootstrap.interval(self.draws[1:], level)
 
 
 def stored_outcomes(run: Run, question: Question) -> Outcomes:
@@ -84,13 +78,13 @@ def stored_outcomes(run: Run, question: Question) -> Outcomes:
             + (f" at θ = {question.theta:g}" if question.theta else "")
             + f" in it. Run the notebook of Experiment {experiment} first"
         )
-    labels = table["label"].to_numpy()
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy(np.float64)
     if question.rule == "none":
-        said = Verdicts(table["score"].to_numpy(np.float64)[None], None)
+        said = Verdicts(scores[None], None)
         return Outcomes(labels, said.right(labels), None)
     counted = table["fake"].notna().to_numpy()
     right = table["fake"].fillna(False).to_numpy(bool) == labels.astype(bool)
-    return Outcomes(labels, right[None], None if counted.all() else counted[None])
+    return Outcomes(labels, right[None], None if counted.all() else counted[None], scores)
 
 
 def _experiment(run: Run, question: Question) -> int:
@@ -114,7 +108,7 @@ class Family:
         is picked anew in each resample, as `top1` is.
         """
         self.study, self.train, self.outcomes = study, train, outcomes
-        self.draws = lru_cache(maxsize=None)(self._draws)
+        self.measure, self.draws = MEASURES[0], lru_cache(maxsize=None)(self._draws)
 
     @cached_property
     def _finished(self) -> set[tuple[int, int]]:
@@ -136,6 +130,14 @@ class Family:
     def smaller(self) -> list[int]:
         """The sizes in which an image has several patches."""
         return [size for size in self.sizes if size < self.study.data.image_size]
+
+    def in_paper(self, size: int) -> int:
+        """The size in px that a size counts as in the paper, whose images have 256 px.
+
+        Of smaller images that is the same share of the side; sizes of larger ones stay.
+        """
+        side = self.study.data.image_size
+        return size * PAPERS_SIDE // side if side < PAPERS_SIDE else size
 
     @property
     def has_whole(self) -> bool:
@@ -166,33 +168,76 @@ class Family:
         """How often one network is right on each image; raises MissingVerdicts."""
         return self.outcomes(self.run(question.patch_size, seed, question.test), question)
 
+    @cached_property
+    def learned(self) -> list[int]:
+        """The sizes whose networks learned something, of every seed, from large to small.
+
+        Of those the per-patch AUC on the validation images is above one half by its interval.
+        """
+        return [size for size in self.sizes if all(self._learned(size, s) for s in self.seeds)]
+
+    def _learned(self, size: int, seed: int) -> bool:
+        run, settings = self.run(size, seed), self.study.bootstrap
+        held_out = margins.load(run, run.train, "validation", epoch=margins.validated(run))
+        resampled = _resampled(held_out.labels.tobytes(), settings.resamples, settings.seed)
+        auc = ranking.auc(held_out.margins[0], held_out.labels, resampled)
+        return bootstrap.interval(auc[1:])[0] > 0.5
+
+    def by(self, measure: str) -> "Family":
+        """The same, whose draws are of one of `MEASURES`; accuracies unless it is asked for."""
+        family = copy.copy(self)
+        family.measure, family.draws = measure, lru_cache(maxsize=None)(family._draws)
+        return family
+
     def _draws(self, question: Question) -> np.ndarray:
-        """An accuracy of each seed: float64 (K, 1 + B)."""
+        """A measure of each seed: float64 (K, 1 + B)."""
         settings, drawn = self.study.bootstrap, []
         for seed in self.seeds:
-            labels, right, counted = self.of_seed(question, seed)
-            resampled = _resampled(labels.tobytes(), settings.resamples, settings.seed)
-            drawn.append(bootstrap.draws(right, counted, resampled).max(axis=-1))
+            outcomes = self.of_seed(question, seed)
+            resampled = _resampled(outcomes.labels.tobytes(), settings.resamples, settings.seed)
+            if self.measure == "auc":
+                drawn.append(self._auc(question, seed, outcomes, resampled))
+            else:
+                of_epochs = bootstrap.draws(outcomes.right, outcomes.counted, resampled)
+                drawn.append(of_epochs.max(axis=-1))
         return np.stack(drawn)
 
-    def pooled(self, question: Question) -> np.ndarray:
-        """The mean over seeds, float64 (1 + B,); in each resample the seeds are drawn again.
+    def _auc(
+        self, question: Question, seed: int, outcomes: Outcomes, resampled: np.ndarray
+    ) -> np.ndarray:
+        """float64 (1 + B,); of single patches, from their table's interval, as if normal.
 
-        The networks of one patch size are drawn together in all rules and variants; those of
-        different sizes apart.
+        The draws of different sizes are then independent, so that a difference's interval is
+        wider than if it were paired.
         """
-        drawn = self.draws(question)
-        seeds, resamples = len(drawn), drawn.shape[1] - 1
-        generator = np.random.default_rng((self.study.bootstrap.seed, question.patch_size))
-        chosen = generator.integers(0, seeds, (seeds, resamples))
-        again = drawn[chosen, 1 + np.arange(resamples)].mean(axis=0)
-        return np.append(drawn[:, 0].mean(), again)
+        if outcomes.scores is not None:
+            return ranking.auc(outcomes.scores, outcomes.labels, resampled)
+        run = self.run(question.patch_size, seed, question.test)
+        path = run.table(_experiment(run, question))
+        rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["rule", "statistic"])
+        rows = rows[(rows["rule"] == question.rule) & (rows["statistic"] == "auc")]
+        if rows.empty:
+            raise MissingVerdicts(f"{path.relative_to(paths.work())}: no AUC of single patches")
+        value, low, high = rows.iloc[0][["value", "low", "high"]].astype(float)
+        error = (high - low) / (2 * norm.ppf((1 + bootstrap.LEVEL) / 2))
+        generator = np.random.default_rng((question.patch_size, seed))
+        return np.append(value, generator.normal(value, error, len(resampled)))
 
-    def compare(self, name: str, quantity: Callable, *questions: Question) -> Comparison:
-        """A quantity made of the accuracies that `questions` ask for, in their order."""
-        observed = zip(*(self.draws(question)[:, 0] for question in questions), strict=True)
-        seeds = tuple(float(quantity(*accuracies)) for accuracies in observed)
-        return Comparison(name, quantity(*map(self.pooled, questions)), seeds)
+    def pooled(self, question: Question) -> np.ndarray:
+        """The mean over seeds, float64 (1 + B,)."""
+        return self.draws(question).mean(axis=0)
+
+    def compare(
+        self,
+        text: str,
+        quantity: Callable,
+        *questions: Question,
+        words: tuple[str, str] = ("more", "less"),
+        bound: float = 0.0,
+    ) -> Comparison:
+        """A quantity made of the measures that `questions` ask for, in their order."""
+        drawn = np.stack([self.draws(question) for question in questions])  # (Q, K, 1 + B)
+        return Comparison(text, words, quantity(*drawn), bound)
 
 
 @lru_cache(maxsize=8)

@@ -1,136 +1,212 @@
-"""The quantities that the paper's claims turn on: each is one that its claim says is above zero."""
+"""The quantities that the paper's claims turn on: each is one that its claim puts above a bound.
+
+The paper's sizes are px of an image of 256 px. Of smaller images a size counts as the paper's size
+that is the same share of the image's side. Sizes whose networks learned nothing are left out.
+"""
 
 from collections.abc import Callable
 from itertools import combinations, pairwise
-from operator import sub
 
-import numpy as np
-
-from lib.published import paper
-from lib.results.accuracies import Comparison, Family, Question
+from lib.results.accuracies import Family, Question
 from lib.results.claim_rules import AS_WELL
+from lib.results.comparison import Comparison
+from lib.statistics import bootstrap
 from lib.study.schema import split_cell
 
 BEST = 32
-"""The patch size that the paper finds best, px."""
-COLLAPSED = 0.60
-"""An accuracy so near to chance that a vote has collapsed; the paper's are 54.80 and 59.23 %."""
-
-
-def papers_spread() -> float:
-    """The largest difference between patch sizes in the paper's Table 1, top-1: its "not much"."""
-    top1 = paper.tables().query("table == 1 and statistic == 'top1'")["value"]
-    return float(top1.max() - top1.min())
-
-
-def above_chance(family: Family) -> list[Comparison]:
-    """By how much single patches of each size are right more often than by chance."""
-    return [
-        family.compare(f"{size} px − 50", lambda a: a - 0.5, family.patch(size))
-        for size in family.sizes
-    ]
+"""The patch size that the paper finds best, px of 256."""
+LITTLE = 0.10
+"""Sizes nearer to each other than this differ "not by much": a fifth of what lies between chance
+and perfection, nearly twice the 5.48 points between the paper's own sizes in its Table 1."""
+CEILING = 0.995
+"""From here on a measure leaves nothing to improve on: another need only do as well."""
 
 
 def differences(family: Family) -> list[Comparison]:
-    """The per-patch accuracies of all pairs of sizes, larger minus smaller size."""
+    """The per-patch measures of all pairs of sizes, larger minus smaller size."""
     return [
-        family.compare(f"{large} px − {small} px", sub, family.patch(large), family.patch(small))
-        for large, small in combinations(family.sizes, 2)
+        _less(
+            family,
+            f"a single patch of {large} px",
+            family.patch(large),
+            f"one of {small} px",
+            family.patch(small),
+        )
+        for large, small in combinations(family.learned, 2)
     ]
 
 
 def little(family: Family) -> list[Comparison]:
-    """By how much each pair of sizes differs less than the paper's do."""
-    most = papers_spread()
-    return [
-        Comparison(
-            f"{100 * most:.2f} − |{name}|", most - abs(draws), tuple(most - abs(np.array(seeds)))
-        )
-        for name, draws, seeds in differences(family)
-    ]
+    """The same differences both ways about, each of which is to be less than `LITTLE`."""
+    both = [*differences(family), *map(_reversed, differences(family))]
+    return [each._replace(bound=-LITTLE) for each in both]
 
 
-def best(family: Family, sizes: list[int], question: Callable[[int], Question]) -> list[Comparison]:
-    """By how much the paper's best size beats each other one."""
-    return [
-        family.compare(f"{BEST} px − {size} px", sub, question(BEST), question(size))
-        for size in sizes
-        if BEST in sizes and size != BEST
+def _reversed(each: Comparison) -> Comparison:
+    return each._replace(draws=-each.draws, words=each.words[::-1])
+
+
+def best(
+    family: Family, sizes: list[int], question: Callable[[int], Question], what: str
+) -> list[Comparison]:
+    """The paper's best size against each other one, and against the mean of the others.
+
+    It is to be above their mean, and less than a point below any.
+    """
+    (own,) = [size for size in sizes if family.in_paper(size) == BEST] or [None]
+    others = [size for size in sizes if size != own]
+    if own is None or not others:
+        return []
+    each = [
+        _less(family, f"{what} {own} px", question(own), f"that of {size} px", question(size))
+        for size in others
     ]
+    mean = _less(
+        family,
+        f"{what} {own} px",
+        question(own),
+        "the mean of the other sizes",
+        *map(question, others),
+    )
+    return [mean, *(comparison._replace(bound=-AS_WELL) for comparison in each)]
 
 
 def smaller_is_better(family: Family) -> list[Comparison]:
-    """By how much the grid vote of each size beats that of the next larger one."""
-    return [
-        family.compare(f"{small} px − {large} px", sub, family.image(small), family.image(large))
-        for large, small in pairwise(family.smaller)
+    """The grid vote of the smallest size against the largest, and of each against the next larger.
+
+    The first is to be above zero, the others less than a point below.
+    """
+    sizes = several(family)
+    ends = [(sizes[0], sizes[-1])] if len(sizes) > 1 else []
+    every = [*ends, *(pairwise(sizes) if len(sizes) > 2 else [])]
+    found = [
+        _less(family, *_vote(family, small), f"that of {large} px", family.image(large))
+        for large, small in every
     ]
+    return found[:1] + [each._replace(bound=-AS_WELL) for each in found[1:]]
 
 
 def beats_whole(family: Family, test: str | None = None) -> list[Comparison]:
-    """By how much each size's grid vote beats the whole image, on a test cell."""
-    where, whole = f" on {test}" if test else "", family.whole(test)
+    """Each size's grid vote against the whole image, on a test cell."""
+    where, whole = f" on {test}" if test else "", f"the whole image{'’s network' * (not test)}"
+    if family.study.data.image_size not in family.learned:
+        return []
     return [
-        family.compare(f"{size} px − whole image{where}", sub, family.image(size, test), whole)
-        for size in (family.smaller if family.has_whole else [])
+        _less(family, *_vote(family, size, test), whole + where, family.whole(test))
+        for size in several(family)
     ]
 
 
 def crops_do_as_well(family: Family) -> list[Comparison]:
-    """How far the crops' vote is from being a point worse than the grid's, at 32 and 16 px."""
+    """The crops' vote against the grid's at 32 and 16 px: less than a point below."""
     return [
-        family.compare(
-            f"{size} px: crops − grid + {100 * AS_WELL:.0f}",
-            lambda a, b: a - b + AS_WELL,
-            *(Question(size, rule) for rule in ("crops", "grid")),
-        )
-        for size in family.smaller
-        if size in (32, 16)
+        _less(
+            family,
+            f"the vote over crops at {size} px",
+            Question(size, "crops"),
+            "that over the grid",
+            Question(size, "grid"),
+        )._replace(bound=-AS_WELL)
+        for size in several(family)
+        if family.in_paper(size) in (32, 16)
     ]
 
 
 def crops_collapse(family: Family) -> list[Comparison]:
-    """How far the crops' vote is below what counts as collapsed, at 128 and 64 px."""
-    name = f"{100 * COLLAPSED:.0f} − crops"
+    """How far the crops' vote is below half of what the grid's has above chance, at 128, 64 px."""
     return [
-        family.compare(f"{size} px: {name}", lambda a: COLLAPSED - a, Question(size, "crops"))
-        for size in family.smaller
-        if size in (128, 64)
+        family.compare(
+            f"what the vote over crops at {size} px has above chance lies {{}} half of what that "
+            "over the grid has",
+            lambda grid, crops: (grid - 0.5) / 2 - (crops - 0.5),
+            Question(size, "grid"),
+            Question(size, "crops"),
+            words=("below", "above"),
+        )
+        for size in several(family)
+        if family.in_paper(size) in (128, 64)
     ]
 
 
 def confident_improves(family: Family) -> list[Comparison]:
-    """By how much the confident patches' vote at the smallest θ beats that of all."""
+    """The confident patches' vote at the smallest θ against that of all."""
     theta = min(family.study.voting.thetas)
     return [
-        family.compare(
-            f"{size} px: θ = {theta:g} − all patches",
-            sub,
+        _less(
+            family,
+            f"the vote of confident patches (θ = {theta:g}) at {size} px",
             Question(size, "confident", theta=theta),
+            "that of all",
             Question(size, "grid"),
         )
-        for size in (family.smaller if theta < 1 else [])
+        for size in (several(family) if theta < 1 else [])
     ]
 
 
 def closer_with_smaller_theta(family: Family) -> list[Comparison]:
     """By how much the smallest θ lies closer to the grid vote than the largest below 1."""
     thetas = sorted(theta for theta in family.study.voting.thetas if theta < 1)
-    extremes = [thetas[-1], thetas[0]] if len(thetas) > 1 else []
-    return [
+    much, little = (thetas[-1], thetas[0]) if len(thetas) > 1 else (None, None)
+    found = [
         family.compare(
-            f"{size} px: " + " − ".join(f"|θ = {theta:g} − grid|" for theta in extremes),
+            f"at {size} px θ = {little:g} lies {{}} the grid's vote than θ = {much:g}",
             lambda much, little, grid: abs(much - grid) - abs(little - grid),
-            *(Question(size, "confident", theta=theta) for theta in extremes),
+            *(Question(size, "confident", theta=theta) for theta in (much, little)),
             Question(size, "grid"),
+            words=("nearer to", "farther from"),
         )
-        for size in (family.smaller if extremes else [])
+        for size in (several(family) if much else [])
+    ]
+    full = [family.pooled(Question(size, "grid"))[0] >= CEILING for size in several(family)]
+    return [
+        each._replace(bound=-AS_WELL) if at_ceiling else each
+        for each, at_ceiling in zip(found, full, strict=False)
     ]
 
 
 def elsewhere(family: Family, *, other_gan: bool) -> list[Comparison]:
-    """The grid vote against the whole image on cells of the same generator, or of others."""
+    """The grid vote against the whole image on cells of the same generator, or of others.
+
+    Where neither beats chance on a cell, they are not compared there.
+    """
     gan = split_cell(family.train)[1]
     others = family.study.others(family.train)
     cells = [cell for cell in others if (split_cell(cell)[1] != gan) == other_gan]
-    return [each for cell in cells for each in beats_whole(family, cell)]
+    return [
+        each
+        for cell in cells
+        for size, each in zip(several(family), beats_whole(family, cell), strict=False)
+        if _beats_chance(family, family.image(size, cell), family.whole(cell))
+    ]
+
+
+def _beats_chance(family: Family, *sides: Question) -> bool:
+    """Whether one of them ranks fakes above reals more often than by chance."""
+    auc = family.by("auc")
+    return any(bootstrap.interval(auc.pooled(side)[1:])[0] > 0.5 for side in sides)
+
+
+def several(family: Family) -> list[int]:
+    """The sizes that learned and in which an image has several patches, from large to small."""
+    return [size for size in family.learned if size < family.study.data.image_size]
+
+
+def _vote(family: Family, size: int, test: str | None = None) -> tuple[str, Question]:
+    return f"the vote at {size} px", family.image(size, test)
+
+
+def _less(family: Family, first: str, one: Question, name: str, *others: Question) -> Comparison:
+    """One measure minus another, or minus the mean of others; to be above zero.
+
+    Where the others are at the ceiling it is to be less than a point below.
+    """
+    full = max(float(family.pooled(other)[0]) for other in others) >= CEILING
+    verb = "is right {} often than" if family.measure == "accuracy" else "has an AUC {} that of"
+    return family.compare(
+        f"{first} {verb} {name}",
+        lambda one, *others: one - sum(others) / len(others),
+        one,
+        *others,
+        words=("more", "less") if family.measure == "accuracy" else ("above", "below"),
+        bound=-AS_WELL if full else 0.0,
+    )

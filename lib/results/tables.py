@@ -69,6 +69,7 @@ class Sheet:
     def thresholds(self, rule: str | Rule, held_out: store.Margins) -> None:
         """Adds what choosing the threshold is worth; `held_out` are the validation images' margins.
 
+        `validation_accuracy` is the rule's own on these, by which sizes can be chosen.
         `validation_threshold` is the accuracy at the validated epoch with the threshold that is
         best on the validation images; `test_threshold` that of the best epoch and threshold on the
         test images, which no one who has only the pictures could reach.
@@ -78,6 +79,8 @@ class Sheet:
         scores, votes = rule.score(self.scored.margins), rule.score(held_out.margins)
         chosen = accuracy.best_threshold(votes[at], held_out.labels, rule.threshold)
         best = [accuracy.best_threshold(of_epoch, labels, rule.threshold) for of_epoch in scores]
+        held_right = (votes[at] >= rule.threshold) == held_out.labels.astype(bool)
+        self._append(rule, Estimate("validation_accuracy", float(held_right.mean())))
         right = {
             "validation_threshold": (scores[at] >= chosen) == labels.astype(bool),
             "test_threshold": (scores >= np.array(best)[:, None]) == labels.astype(bool),

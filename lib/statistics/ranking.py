@@ -26,9 +26,7 @@ def roc(scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray) -> list[E
     """
     if not 0 < np.count_nonzero(labels) < len(labels):
         return []
-    scores = scores.reshape(len(labels), -1)
-    fpr, tpr, _ = roc_curve(np.repeat(labels, scores.shape[1]), scores.ravel())
-    curves = [(fpr, tpr), *zip(*_resampled_curves(scores, labels, resampled), strict=True)]
+    curves = _curves(scores, labels, resampled)
     statistics = {
         "auc": lambda fpr, tpr: np.trapezoid(tpr, fpr),
         "eer": lambda fpr, tpr: np.interp(0.0, fpr + tpr - 1, fpr),  # fpr = fnr = 1 − tpr
@@ -38,6 +36,22 @@ def roc(scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray) -> list[E
         estimated(name, np.array([statistic(*curve) for curve in curves]))
         for name, statistic in statistics.items()
     ]
+
+
+def auc(scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray) -> np.ndarray:
+    """The AUC as observed, then in every resample: float64 (1 + B,), NaN of one class."""
+    if not 0 < np.count_nonzero(labels) < len(labels):
+        return np.full(1 + len(resampled), np.nan)
+    return np.array([np.trapezoid(tpr, fpr) for fpr, tpr in _curves(scores, labels, resampled)])
+
+
+def _curves(
+    scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The false and true positive rates as observed, then of every resample."""
+    scores = scores.reshape(len(labels), -1)
+    fpr, tpr, _ = roc_curve(np.repeat(labels, scores.shape[1]), scores.ravel())
+    return [(fpr, tpr), *zip(*_resampled_curves(scores, labels, resampled), strict=True)]
 
 
 def _resampled_curves(

@@ -1,10 +1,12 @@
 """Findings and the effects of quirks as tables to read: what they say, and never more."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lib.report import claim_tables, figures
 from lib.results import claims, quirk_effects
+from lib.voting import verdicts
 
 CELL = "leaves-gan_a"
 
@@ -19,6 +21,7 @@ CELL = "leaves-gan_a"
         ("contradicted", "✘ contradicted", "✘ contradicted in simulation"),
         ("undecided", "? undecided", "? undecided in simulation"),
         ("not tested", "– not tested", "– not tested"),
+        ("not judged", *["· not judged: fewer than 3 seeds"] * 2),
     ],
 )
 def test_a_finding_is_never_stronger_than_the_data(finding, real, simulated):
@@ -28,16 +31,24 @@ def test_a_finding_is_never_stronger_than_the_data(finding, real, simulated):
 
 @pytest.mark.parametrize("simulated", [False, True])
 def test_a_table_of_claims_holds_what_was_tested(family, simulated):
-    findings = claims.table([family({128: [0.6, 0.6], 64: [0.7, 0.7], 32: [1.0, 1.0]})])
+    shares = {128: [0.8] * 3, 64: [0.8] * 3, 16: [1.0] * 3}  # of images of 128 px
+    findings = claims.table([family(shares)])
     table = claim_tables.to_read(findings, simulated=simulated)
     suffix = " in simulation" if simulated else ""
-    assert all(text.endswith(suffix) and "not tested" not in text for text in table["here"])
+    for column in ("here", "by ranking"):
+        told = table[column].drop(index="… 32 px is best", level=1)
+        assert all(text.endswith(suffix) and "not tested" not in text for text in told)
     best = table.loc[("C1", "… and 32 px is best")]
-    assert (best["here"], best["turns on"]) == (f"✔ supported{suffix}", "32 px − 64 px")
-    assert best["points [95 %]"].startswith("+30.0 [")
-    assert table.loc[("C1", "… but not by much"), "here"] == f"✘ contradicted{suffix}"
-    untested = findings[findings["finding"] == "not tested"]
-    assert set(untested["claim"]) >= {"C5"} and "C5" not in table.index
+    assert best["here"] == f"✔ supported{suffix}"
+    assert best["on the paper's numbers"] == "✔ supported"
+    assert best["what decides"].startswith(
+        "a single patch of 16 px is right 20.0 points more often than the mean of the other "
+        "sizes: +20.0 ["
+    )
+    assert float(best["could have shown"]) > 0
+    closer = table.loc[("C4", "all of it"), "on the paper's numbers"]
+    assert closer == "✘ contradicted (the paper contradicts itself)"
+    assert claim_tables.untested(findings).startswith("C5; C6")
     tested = findings[(findings["finding"] != "not tested") & (findings["says"] != "")]
     assert set(tested["says"]) == set(table.index.get_level_values(1)) - {"all of it"}
 
@@ -45,18 +56,34 @@ def test_a_table_of_claims_holds_what_was_tested(family, simulated):
 def test_a_claim_of_several_parts_is_summed_up_and_one_of_a_single_part_is_not(family):
     of_its_kind = {"real": {"kind": "files", "path": "x"}, "fake": {"kind": "files", "path": "y"}}
     cells = dict.fromkeys((CELL, "leaves-gan_b"), of_its_kind)
-    findings = claims.table([family({128: [0.6], 64: [0.7], 32: [1.0]}, cells=cells)])
+    findings = claims.table([family({128: [0.7], 64: [0.8], 16: [1.0]}, cells=cells)])
     findings.loc[findings["claim"] == "C6", "finding"] = "undecided"
     table = claim_tables.to_read(findings, simulated=False).reset_index()
     wholes = table[table["the paper says"] == "all of it"]
     assert wholes["claim"].tolist() == ["C1", "C2", "C3", "C4"]
-    assert (wholes["turns on"] == "").all() and (wholes["points [95 %]"] == "").all()
-    said = dict(zip(wholes["claim"], wholes["here"], strict=True))
-    overall = findings[findings["says"] == ""].set_index("claim")["finding"]
-    assert all(
-        said[claim] == claim_tables.marked(overall[claim], simulated=False) for claim in said
-    )
+    assert (wholes["what decides"] == "").all() and (wholes["could have shown"] == "").all()
+    assert set(wholes["here"]) == {"· not judged: fewer than 3 seeds"}
     assert (table["claim"] == "C6").sum() == 1
+
+
+def test_a_reversal_between_accuracy_and_ranking_is_the_thresholds_doing():
+    rows = [("accuracy", "contradicted"), ("auc", "supported")]
+    lines = [("C6", says, *row) for says in ("x", "") for row in rows]
+    found = pd.DataFrame(lines, columns=["claim", "says", "measure", "finding"])
+    table = claim_tables.to_read(found.reindex(columns=claims.COLUMNS), simulated=False)
+    assert table["by ranking"].tolist() == ["✔ supported, so it is the threshold’s doing"]
+
+
+def test_one_answer_for_every_image_is_named(family):
+    of = family({128: [0.9], 64: [0.9], 32: [0.9]})
+    assert claim_tables.one_answer(of) == []
+    fake = np.ones((20, 5)) * np.where(np.arange(20) < 18, 1.0, -1.0)[:, None]
+    run = of.run(64, 0)
+    table = verdicts.read(run, 3)
+    table["fake"] = np.resize(fake[:, 0] > 0, len(table))
+    verdicts.write(run, 3, [table])
+    (line,) = claim_tables.one_answer(of)
+    assert line.startswith("At 64 px the vote over crops has nearly one answer") and "80 %" in line
 
 
 def test_of_nothing_there_is_an_empty_table(work):

@@ -109,3 +109,13 @@ def test_what_was_not_voted_on_has_no_accuracy(family):
 
 def test_budgets_of_nothing_is_no_table(work):
     assert provenance.budgets([]).empty
+
+
+def test_sizes_trained_with_more_than_twofold_other_steps_are_told(family):
+    budgets = provenance.budgets([family({128: [0.9], 64: [0.9]})])
+    key = ("leaves-gan_a", "plain")
+    few, many = budgets["steps"]
+    said = provenance.uneven(budgets)
+    assert said == {key: f"{few} training steps at 128 px and {many} at 64 px"}
+    assert provenance.uneven(budgets.assign(steps=["1,000", "2,000"])) == {}
+    assert provenance.uneven(budgets.iloc[:0]) == {}

@@ -5,7 +5,8 @@ import pytest
 
 from lib import margins
 from lib.results import tables
-from lib.results.accuracies import Comparison, Family, MissingVerdicts, Question
+from lib.results.accuracies import Family, MissingVerdicts, Question
+from lib.results.comparison import Comparison
 from lib.results.quirk_effects import STATISTICS
 from lib.statistics import bootstrap
 from lib.voting import rules
@@ -66,20 +67,19 @@ def test_the_value_is_the_mean_of_the_seeds(lay, gather):
     of = gather(seeds=[0, 1, 2])
     assert of.draws(GRID)[:, 0].tolist() == [1, 0.75, 0.5]
     assert of.pooled(GRID)[0] == 0.75
-    found = of.compare("half", lambda a: a - 0.5, GRID)
-    assert (found.name, found.value, found.seeds) == ("half", 0.25, (0.5, 0.25, 0))
+    found = of.compare("half is {}", lambda a: a - 0.5, GRID)
+    assert (found.value, found.draws[:, 0].tolist()) == (0.25, [0.5, 0.25, 0])
+    assert found.said == "half is 25.0 points more"
 
 
-def test_the_seeds_are_drawn_again_in_each_resample(lay, gather):
+def test_how_seeds_vary_enters_by_students_t(lay, gather):
     """One seed always right and one always wrong: no image adds any spread."""
     lay([1, 1, 1, 1], seed=0)
     lay([0, 0, 0, 0], seed=1)
-    found = gather(seeds=[0, 1]).compare("accuracy", lambda a: a, GRID)
-    values, counts = np.unique(found.draws[1:], return_counts=True)
-    assert values.tolist() == [0, 0.5, 1]
-    assert counts / RESAMPLES == pytest.approx([0.25, 0.5, 0.25], abs=0.08)
-    assert found.interval() == (0, 1)
-    assert found.interval(0.2) == (0.5, 0.5)
+    found = gather(seeds=[0, 1]).compare("", lambda a: a, GRID)
+    error = np.std([1, 0], ddof=1) / np.sqrt(2)
+    assert found.interval() == pytest.approx((0.5 - 12.706 * error, 0.5 + 12.706 * error), rel=1e-3)
+    assert found.interval(0.5) == pytest.approx((0.5 - error, 0.5 + error))  # t of 75 % is 1
 
 
 def test_equal_seeds_add_no_spread(lay, gather):
@@ -87,48 +87,73 @@ def test_equal_seeds_add_no_spread(lay, gather):
         lay([1, 0, 1, 1], seed=seed)
     one, three = gather(), gather(seeds=[0, 1, 2])
     assert three.pooled(GRID) == pytest.approx(one.pooled(GRID), abs=1e-15)
+    intervals = [of.compare("", lambda a: a, GRID).interval() for of in (one, three)]
+    assert intervals[0] == pytest.approx(intervals[1])
 
 
-def test_one_size_draws_the_same_seeds_in_all_rules_and_variants(lay, gather):
+def test_what_seeds_do_not_share_counts_once():
+    """Each seed's resamples scatter by themselves, as its value does: that is in the t limit."""
+    draws = np.random.default_rng(0).normal(0, 1, (3, 4001))
+    draws[:, 0] = -1, 0, 1
+    low, high = Comparison("", ("", ""), draws).interval()
+    assert (low, high) == pytest.approx((-4.303 / 3**0.5, 4.303 / 3**0.5), rel=0.02)
+    shared = np.tile(draws[:1, 1:], (3, 1))
+    draws[:, 1:] = shared
+    low, high = Comparison("", ("", ""), draws).interval()
+    assert high == pytest.approx(np.hypot(4.303 / 3**0.5, 1.96), rel=0.03)
+
+
+def test_rules_of_one_network_are_compared_seed_by_seed(lay, gather):
     """The mean margin judges as the grid does here, so the two differ by exactly nothing."""
     lay([1, 1, 1, 1], seed=0)
     lay([0, 1, 0, 0], seed=1)
     of = gather(seeds=[0, 1])
-    found = of.compare("rules", minus, Question(8, "mean_margin"), GRID)
     assert np.ptp(of.pooled(GRID)) > 0
-    assert not found.draws.any()
-    assert not of.compare("itself", minus, GRID, GRID).draws.any()
+    assert not of.compare("", minus, Question(8, "mean_margin"), GRID).draws.any()
     other = gather(seeds=[0, 1], variant="quirky", networks="plain", quirks={"strips": False})
     assert other.pooled(GRID).tolist() == of.pooled(GRID).tolist()
-
-
-def test_different_sizes_are_drawn_apart(lay, gather):
-    for size in (8, 4):
-        lay([1, 1, 1, 1], size, seed=0)
-        lay([0, 0, 0, 0], size, seed=1)
-    of = gather(seeds=[0, 1], patch_sizes=[8, 4])
-    found = of.compare("sizes", minus, GRID, Question(4, "grid"))
-    assert (found.value, found.seeds) == (0, (0, 0))
-    values, counts = np.unique(found.draws[1:], return_counts=True)
-    assert values.tolist() == [-1, -0.5, 0, 0.5, 1]
-    # Two pairs of seeds, each with 0, 1 or 2 of the right one: their differences' probabilities.
-    assert counts / RESAMPLES == pytest.approx([1 / 16, 1 / 4, 3 / 8, 1 / 4, 1 / 16], abs=0.08)
 
 
 def test_a_difference_is_paired_image_by_image(lay, gather):
     """The two sizes part ways on the third image alone, so all turns on how often it is drawn."""
     lay([1, 0, 1, 1])
     lay([1, 0, 0, 1], size=16)
-    found = gather().compare("difference", minus, GRID, WHOLE)
-    assert found.draws[0] == 0.25
-    assert found.draws[1:] == pytest.approx(COUNTS[:, 2] / 4)
+    found = gather().compare("", minus, GRID, WHOLE)
+    assert found.draws[0, 0] == 0.25
+    assert found.draws[0, 1:] == pytest.approx(COUNTS[:, 2] / 4)
 
 
-def test_an_interval_is_the_percentiles_of_the_resamples():
-    found = Comparison("x", np.array([7.0, *range(101)]), (7.0,))
-    assert found.value == 7
+def test_of_one_seed_an_interval_is_the_percentiles_of_the_resamples():
+    found = Comparison("", ("", ""), np.array([[40.0, *range(101)]]))
+    assert found.value == 40
     assert found.interval() == pytest.approx((2.5, 97.5))
     assert found.interval(0.8) == pytest.approx((10, 90))
+    assert found.detectable == pytest.approx((92 + 60) / 2)
+
+
+def test_aucs_are_of_the_rules_own_scores(lay, gather):
+    """Of four images one fake is called real by all patches: below both reals it is a tie."""
+    lay([1, 1, 1, 0])
+    auc = gather().by("auc")
+    assert auc.pooled(GRID)[0] == 0.75
+    assert auc.pooled(GRID)[1:] == pytest.approx((2 - COUNTS[:, 3] / 2) / 2)
+
+
+def test_a_size_learned_if_it_ranks_the_validation_images_patches(lay, gather):
+    lay([1, 1, 1, 1], 8)
+    lay([1, 1, 0, 0], 4)
+    lay([1, 1, 1, 1], 16, seed=0)
+    of = gather(patch_sizes=[4, 8, 16])
+    assert (of.sizes, of.learned) == ([16, 8, 4], [16, 8])
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "expected"), [(256, 64, 64), (128, 16, 32), (512, 64, 64)]
+)
+def test_sizes_of_smaller_images_are_relative(make_study, side, size, expected):
+    per_class = {"train": 3, "validation": 2, "test": 2}
+    study = make_study(data={"image_size": side, "per_class": per_class}, patch_sizes=[size])
+    assert Family(study, CELL).in_paper(size) == expected
 
 
 def test_other_cells_and_crops_are_asked_for(lay, gather):

@@ -248,8 +248,7 @@ def test_a_quirks_own_networks_are_compared_seed_by_seed(write, lay):
     assert whole["with"].tolist() == [0.5, 0, 1]
     assert whole["difference"].tolist() == [-0.375, -1, 0.25]
     mean = row(whole, seed=None)
-    assert mean["low"] == -1  # seeds drawn again: both arms may be the first seed's alone
-    assert mean["high"] > 0
+    assert mean["low"] < -1 < 0 < mean["high"]  # two seeds tell nearly nothing of a third
     grid = rows(table, experiment=2)
     assert grid["with"].tolist() == [0.875, 1, 0.75]
     assert grid["without"].tolist() == [0.75, 0.75, 0.75]

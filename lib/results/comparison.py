@@ -1,0 +1,55 @@
+"""A quantity that a claim turns on, and its interval over test images and training seeds."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import t
+
+from lib.statistics import bootstrap
+
+
+class Comparison(NamedTuple):
+    """A quantity made of measures, of which a claim says that it is above a bound."""
+
+    text: str
+    """What it says, with {} for how far, as in "the vote is right {} often than the grid's"."""
+    words: tuple[str, str]  # what follows the points where it is above zero, and below
+    draws: np.ndarray  # (K, 1 + B): in each training seed, as observed and over images
+    bound: float = 0.0
+
+    @property
+    def value(self) -> float:
+        """As observed, the mean over the seeds."""
+        return float(self.draws[:, 0].mean())
+
+    def interval(self, level: float = bootstrap.LEVEL) -> tuple[float, float]:
+        """Its interval over images and training seeds; of one seed, over images alone.
+
+        What differs from seed to seed, training and how it falls on these images, enters by
+        Student's t; what all seeds share, the drawing of the images, by the percentiles of the
+        mean's resamples, narrowed by what seeds do not share. On each side the two are added in
+        quadrature (MOVER: G. Y. Zou, A. Donner, Statistics in Medicine 2008). How often it holds
+        the truth: `python -m benchmarks.coverage`.
+        """
+        count, mean = len(self.draws), self.draws.mean(axis=0)  # (1 + B,)
+        low, high = bootstrap.interval(mean[1:], level)
+        apart, shared = 0.0, 1.0
+        if count > 1:
+            apart = t.ppf((1 + level) / 2, count - 1) * self.draws[:, 0].std(ddof=1) / count**0.5
+            own = (self.draws - mean)[:, 1:].var(axis=1).sum() / (count * (count - 1))
+            shared = np.sqrt(max(0.0, 1 - own / max(mean[1:].var(), 1e-12)))
+        below, above = (shared * max(0.0, side) for side in (mean[0] - low, high - mean[0]))
+        return float(mean[0] - np.hypot(apart, below)), float(mean[0] + np.hypot(apart, above))
+
+    @property
+    def detectable(self) -> float:
+        """How far above its bound it must truly be to be found so in 80 of 100 such studies.
+
+        Half the widths of the intervals that leave out one in 25, and one in five, on one side.
+        """
+        return sum((high - low) / 2 for low, high in map(self.interval, (0.92, 0.6)))
+
+    @property
+    def said(self) -> str:
+        """It in words, as observed, in points."""
+        return self.text.format(f"{100 * abs(self.value):.1f} points {self.words[self.value < 0]}")
