@@ -77,6 +77,9 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         images = resident(data[run.train].images[rows[0] : rows[-1] + 1], device)
         labels = torch.from_numpy(data[run.train].manifest["label"].to_numpy(np.int64)[rows])
         stepper = Stepper(network.to(device), images, labels, run.patch_size, DTYPES[precision])
+        if first := study.quirks.first_patches:
+            names = data[run.train].manifest["image_id"].to_numpy()[rows]
+            stepper.keep_first(first, names)
         sets = scoring_sets(run, data, device)  # what is used in every step has the first place
         _Session(run, draft, stepper, sets).complete(watch)
         shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
@@ -101,6 +104,8 @@ class Stepper:
         self.images, self.labels = images, labels.to(self.device)
         corners = grid_origins(images.shape[1], patch_size).astype(np.int64)
         self.corners = torch.from_numpy(corners).to(images.device)
+        self.patches = np.arange(len(images) * len(corners))
+        """The grid patches that are trained on; patch k of image n is n · P + k."""
         self.logits = for_training(network)
         replayed = self.device.type == "cuda" and not isinstance(network.backbone, OwnNetwork)
         rate = torch.tensor(1e-3, device=self.device) if replayed else 1e-3
@@ -109,13 +114,17 @@ class Stepper:
         )
         self.update = Replayed(self._update) if replayed else self._update
 
-    @property
-    def patches(self) -> int:
-        """How many grid patches the images have."""
-        return len(self.images) * len(self.corners)
+    def keep_first(self, count: int, names: np.ndarray) -> None:
+        """Trains on `count` patches of each class alone: the first, by the images' names, (N,)."""
+        order, each = np.argsort(names, kind="stable"), np.arange(len(self.corners))
+        labels, kept = self.labels.cpu().numpy(), []
+        for label in np.unique(labels):
+            images = order[labels[order] == label]
+            kept.append((images[:, None] * len(each) + each).ravel()[:count])
+        self.patches = np.concatenate(kept)
 
     def step(self, batch: np.ndarray, learning_rate: float) -> Tensor:
-        """One step on grid patches, int64 (B,), of which patch k of image n is n · P + k.
+        """One step on grid patches, int64 (B,), by their numbers.
 
         Returns the mean loss before the step, float32 (), on the device.
         """
@@ -175,7 +184,7 @@ class _Session:
     def _train_epoch(self, epoch: int) -> dict[str, Any]:
         """One pass over the epoch's patches, and what the history says of it."""
         begun, seed, training = time.perf_counter(), self.run.seed, self.run.study.training
-        drawn = epoch_patches(self.stepper.patches, training.patches_per_epoch, seed, epoch)
+        drawn = epoch_patches(self.stepper.patches, training, seed, epoch)
         parts = batches(drawn, training.batch_size)
         rates = learning_rates(training, epoch, len(parts))
         total, count = torch.zeros((), device=self.stepper.device), 0
@@ -210,9 +219,16 @@ class _Session:
         return accuracies
 
 
-def epoch_patches(patches: int, budget: int | None, seed: int, epoch: int) -> np.ndarray:
-    """The patches of one epoch in the order of training, int64, from (seed, epoch) alone."""
-    return np.random.default_rng((seed, epoch)).permutation(patches)[:budget]
+def epoch_patches(patches: np.ndarray, training: Training, seed: int, epoch: int) -> np.ndarray:
+    """The patches of one epoch in the order of training, int64, from (seed, epoch) alone.
+
+    Where there are fewer than an epoch is to have at least, all are gone through again.
+    """
+    count = min(len(patches), training.patches_per_epoch or len(patches))
+    count = max(count, training.min_patches_per_epoch or 0)
+    generator = np.random.default_rng((seed, epoch))
+    times = -(-count // len(patches))
+    return np.concatenate([generator.permutation(patches) for _ in range(times)])[:count]
 
 
 def learning_rates(training: Training, epoch: int, steps: int) -> list[float]:

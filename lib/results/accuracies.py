@@ -178,7 +178,9 @@ class Family:
 
     def _learned(self, size: int, seed: int) -> bool:
         run, settings = self.run(size, seed), self.study.bootstrap
-        held_out = margins.load(run, run.train, "validation", epoch=margins.validated(run))
+        # That it was made as the study says was asked when the tables were read.
+        path = paths.margins(run.folder, run.train, "validation", "grid")
+        held_out = margins.read(path, margins.validated(run))
         resampled = _resampled(held_out.labels.tobytes(), settings.resamples, settings.seed)
         auc = ranking.auc(held_out.margins[0], held_out.labels, resampled)
         return bootstrap.interval(auc[1:])[0] > 0.5

@@ -139,8 +139,21 @@ class Training(Strict):
     schedule: Literal["constant", "cosine"] = "constant"
     """Whether the learning rate stays, or falls to zero over all steps as half a cosine."""
     patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """How many patches an epoch takes at most; all if it is not set."""
+    min_patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """How many it takes at least, going through the patches again where there are fewer."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @model_validator(mode="after")
+    def _no_more_than_most(self) -> "Training":
+        least, most = self.min_patches_per_epoch or 0, self.patches_per_epoch
+        if most is not None and least > most:
+            raise ValueError(
+                f"min_patches_per_epoch: got {least}, more than patches_per_epoch, {most}; set "
+                "both to one number for equal steps at every patch size"
+            )
+        return self
 
 
 class Voting(Strict):
@@ -160,9 +173,13 @@ class Voting(Strict):
 class Quirks(Strict):
     """What the released code does instead of what the paper says; all off by default.
 
-    `notebooks/A1_quirks.ipynb` measures them. The first four change what a network sees, so they
+    `notebooks/A1_quirks.ipynb` measures them. The first five change what a network sees, so they
     need networks of their own; the others vote anew on stored margins.
     """
+
+    first_patches: Positive | None = None
+    """Training keeps so many patches of each class, the first in the order of the images' names,
+    for all epochs; the released code 40,000, at 16 px 156 images' worth."""
 
     dense_xception: bool = False
     """Every depthwise convolution of the backbone is a dense one: the missing `groups=`, alone."""
@@ -182,15 +199,15 @@ class Quirks(Strict):
     """The last crop is left out, so that their number is even, and a tie is wrong in any case."""
 
     @property
-    def of_pixels(self) -> dict[str, bool]:
+    def of_networks(self) -> dict[str, bool | int]:
         """Those that change what a network sees and are switched on."""
-        names = ("dense_xception", "scrambled_layout", "bgr_raw_values", "strips")
-        return {name: True for name in names if getattr(self, name)}
+        names = ("first_patches", "dense_xception", "scrambled_layout", "bgr_raw_values", "strips")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
 
     @property
     def on(self) -> list[str]:
         """The names of those that are switched on."""
-        return [name for name, value in self if value not in (False, "share")]
+        return [name for name, value in self if value not in (None, False, "share")]
 
 
 class Bootstrap(Strict):

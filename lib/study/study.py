@@ -113,7 +113,7 @@ class Study(Strict):
             "data": self.data.model_dump(exclude={"max_skipped", "per_class"}),
             "model": self.model.model_dump(),
             "training": self.training.model_dump(exclude={"device", "precision"}),
-            "quirks": self.quirks.of_pixels,
+            "quirks": self.quirks.of_networks,
         }
 
     def crops(self, patch_size: int) -> int:

@@ -18,7 +18,7 @@ def losses(*, replayed):
     stepper = Stepper(net, images.to("cuda"), torch.arange(8) % 2, 16, torch.bfloat16)
     if not replayed:
         stepper.update = stepper._update
-    batches = [np.arange(start, start + 32) % stepper.patches for start in range(0, 384, 32)]
+    batches = [np.arange(start, start + 32) % len(stepper.patches) for start in range(0, 384, 32)]
     batches[5] = batches[5][:7]
     rates = [1e-3] * 10 + [0.0] * 2
     found = [stepper.step(*given).item() for given in zip(batches, rates, strict=True)]

@@ -307,12 +307,44 @@ def test_altered_images_are_scored_at_the_validated_epoch_alone(monkeypatch):
         np.testing.assert_allclose(stored.margins[0], again, rtol=1e-4, atol=1e-5)
 
 
+def drawn(patches=40, *, seed=3, epoch=5, **how) -> list[int]:
+    return training.epoch_patches(np.arange(patches), Training(**how), seed, epoch).tolist()
+
+
 def test_an_epochs_patches_depend_on_seed_and_epoch_alone():
-    first = training.epoch_patches(40, 12, seed=3, epoch=5)
-    assert first.tolist() == training.epoch_patches(40, 12, seed=3, epoch=5).tolist()
-    assert len(set(first.tolist())) == 12 and set(first.tolist()) <= set(range(40))
-    assert first.tolist() != training.epoch_patches(40, 12, seed=3, epoch=6).tolist()
-    assert sorted(training.epoch_patches(40, None, seed=3, epoch=5)) == list(range(40))
+    first = drawn(patches_per_epoch=12)
+    assert first == drawn(patches_per_epoch=12)
+    assert len(set(first)) == 12 and set(first) <= set(range(40))
+    assert first != drawn(patches_per_epoch=12, epoch=6)
+    assert sorted(drawn()) == list(range(40))
+
+
+def test_an_epoch_that_is_to_be_longer_goes_through_the_patches_again():
+    again = drawn(min_patches_per_epoch=100)
+    assert len(again) == 100
+    assert sorted(again[:40]) == sorted(again[40:80]) == list(range(40))
+    assert again[:40] == drawn() and again[40:80] != drawn()
+    assert len(set(again[80:])) == 20
+    assert drawn(min_patches_per_epoch=30) == drawn()
+    assert len(drawn(patches_per_epoch=30, min_patches_per_epoch=30)) == 30
+
+
+def test_an_epoch_cannot_be_shorter_and_longer():
+    with pytest.raises(ValueError, match="min_patches_per_epoch: got 31, more than .* 30"):
+        Training(patches_per_epoch=30, min_patches_per_epoch=31)
+
+
+def test_the_first_patches_are_those_of_the_first_names_of_each_class():
+    """Four patches of each of five images; by name the reals are 4, 0, 2 and the fakes 3, 1."""
+    images = torch.zeros((5, 16, 16, 3), dtype=torch.uint8)
+    labels = torch.tensor([0, 1, 0, 1, 0])
+    net = classifier.PatchNet(Model(name="test_resnet"), seed=0)
+    stepper = training.Stepper(net, images, labels, 8, torch.float32)
+    assert stepper.patches.tolist() == list(range(20))
+    stepper.keep_first(6, np.array(["real/b", "fake/z", "real/c", "fake/a", "real/a"]))
+    assert stepper.patches.tolist() == [16, 17, 18, 19, 0, 1, 12, 13, 14, 15, 4, 5]
+    stepper.keep_first(100, np.array(["real/b", "fake/z", "real/c", "fake/a", "real/a"]))
+    assert sorted(stepper.patches) == list(range(20))
 
 
 def test_the_learning_rate_stays_or_falls_as_half_a_cosine():

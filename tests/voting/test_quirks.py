@@ -73,7 +73,7 @@ def crops(z: np.ndarray, labels: list[int], **on: bool) -> tuple[list[float], li
 
 def test_all_are_off_by_default():
     assert OFF.on == []
-    assert OFF.of_pixels == {}
+    assert OFF.of_networks == {}
     assert OFF.theta_reading == "share"
     assert set(dict(OFF)) == {*PIXELS, *VOTES, "theta_reading"}
 
@@ -82,14 +82,14 @@ def test_all_are_off_by_default():
 def test_a_switch_is_on_by_itself(name):
     one = Quirks(**{name: True})
     assert one.on == [name]
-    assert one.of_pixels == ({name: True} if name in PIXELS else {})
+    assert one.of_networks == ({name: True} if name in PIXELS else {})
 
 
 def test_a_reading_other_than_the_papers_is_a_quirk():
     assert Quirks(theta_reading="share").on == []
     for reading in ("range", "probability"):
         assert Quirks(theta_reading=reading).on == ["theta_reading"]
-        assert Quirks(theta_reading=reading).of_pixels == {}
+        assert Quirks(theta_reading=reading).of_networks == {}
     with pytest.raises(ValidationError, match="'share', 'range' or 'probability'"):
         Quirks(theta_reading="rank")
 
