@@ -25,6 +25,10 @@ class Cell:
     files: pd.DataFrame
     side: dict[str, Any]
 
+    def rows(self, split: str) -> np.ndarray:
+        """The rows of one split."""
+        return np.flatnonzero(self.manifest["split"] == split)
+
 
 def cell(images: np.ndarray, labels: list[int], splits: list[str] | None = None, **files) -> Cell:
     """A cell of these pictures; `files` are columns of its files, by default none are files."""

@@ -54,6 +54,7 @@ def test_a_config_holds_all_that_the_results_depend_on(make_run):
         "learning_rate": 1e-3,
         "schedule": "constant",
         "patches_per_epoch": None,
+        "min_patches_per_epoch": None,
     }
     assert config["quirks"] == {}
     assert config["packed"] == HASHES

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from lib.data import perturbations
@@ -108,20 +108,35 @@ def predictions(files: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]
     folds = min(FOLDS, *files["label"].value_counts().reindex([0, 1], fill_value=0))
     if folds < 2:
         return None
+    known, labels, fold = _known(files), files["label"], np.empty(len(files), np.int64)
+    splitter, model = StratifiedKFold(folds, shuffle=True, random_state=seed), _trees(seed)
+    for number, (_, held_out) in enumerate(splitter.split(known, labels)):
+        fold[held_out] = number
+    predicted = cross_val_predict(model, known, labels, cv=splitter, method="predict_proba")
+    return predicted[:, 1], fold
+
+
+def predicted_by(seen: pd.DataFrame, files: pd.DataFrame, seed: int) -> np.ndarray:
+    """P(fake) of images, float64 (N,), by their files alone, from trees that saw others' files."""
+    return _trees(seed).fit(_known(seen), seen["label"]).predict_proba(_known(files))[:, 1]
+
+
+def _trees(seed: int) -> Pipeline:
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     encode = make_column_transformer((one_hot, KINDS), remainder="passthrough")
     trees = HistGradientBoostingClassifier(
         max_iter=50, max_depth=3, min_samples_leaf=5, early_stopping=False, random_state=seed
     )
-    # A tree can part what is missing from what is there by any number that does not occur; the
-    # trees' own treatment of missing numbers fails where a column has no other.
-    known = files[KINDS + NUMBERS].astype(dict.fromkeys(NUMBERS, float)).fillna(-1)
-    splitter, labels = StratifiedKFold(folds, shuffle=True, random_state=seed), files["label"]
-    model, fold = make_pipeline(encode, trees), np.empty(len(files), np.int64)
-    for number, (_, held_out) in enumerate(splitter.split(known, labels)):
-        fold[held_out] = number
-    predicted = cross_val_predict(model, known, labels, cv=splitter, method="predict_proba")
-    return predicted[:, 1], fold
+    return make_pipeline(encode, trees)
+
+
+def _known(files: pd.DataFrame) -> pd.DataFrame:
+    """What the trees are told, without gaps.
+
+    A tree can part what is missing from what is there by any number that does not occur; the trees'
+    own treatment of missing numbers fails where a column has no other.
+    """
+    return files[KINDS + NUMBERS].astype(dict.fromkeys(NUMBERS, float)).fillna(-1)
 
 
 def auc_within_folds(

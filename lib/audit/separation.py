@@ -9,12 +9,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from lib.audit import file_properties, pixel_cues
 from lib.data import near_duplicates
 from lib.data.packed import CLASSES, Packed
 from lib.statistics import ranking
-from lib.statistics.bootstrap import Estimate, resample
+from lib.statistics.bootstrap import LEVEL, Estimate, resample
 from lib.study import paths
 from lib.study.schema import Bootstrap
 
@@ -157,10 +158,24 @@ def _higher(row: tuple) -> str:
 
 
 def finding(separations: pd.DataFrame) -> str:
-    """What the audit says of a cell, in plain sentences with the numbers."""
-    if separations["warns"].any():
-        return " ".join(_warnings(separations))
-    measured = separations.dropna(subset="auc").itertuples()
+    """What the audit says of a cell, in plain sentences with the numbers.
+
+    Named is every number whose interval, widened for how many there are (Bonferroni), is above 0.5.
+    """
+    measured, said = list(separations.dropna(subset="auc").itertuples()), _warnings(separations)
+    wider = norm.isf((1 - LEVEL) / 2 / len(measured)) / norm.isf((1 - LEVEL) / 2)
+    little = []
+    for row in measured:
+        value, low, _ = separation(row.cue, row.auc, row.low, row.high)
+        if not row.warns and value - wider * (value - low) > 0.5:
+            higher = "" if row.cue == METADATA else f", higher in {_higher(row)}s"
+            little.append(f"{row.cue} (AUC {_numbers(row)}{higher})")
+    if little:
+        said.append(
+            f"A little is told by {', '.join(little)}: a detector is to be judged beside that."
+        )
+    if said:
+        return " ".join(said)
     largest = max(measured, key=lambda row: separation(row.cue, row.auc, row.low, row.high)[0])
     most = f"(the most is told by {largest.cue}, AUC {_numbers(largest)})"
     return f"Nothing was found that by itself tells the classes apart {most}."

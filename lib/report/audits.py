@@ -7,6 +7,7 @@ import pandas as pd
 from lib.audit import file_properties, separation
 from lib.data import packed
 from lib.data.packed import CLASSES, Packed
+from lib.report.readable import percent
 from lib.study.study import Study
 
 
@@ -23,6 +24,16 @@ def side_by_side(cues: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         shown = separation.readable(table)
         columns[cell] = shown["AUC [95 %]"] + shown["warning"].map({"yes": " ▲", "": ""})
     return pd.DataFrame(columns)
+
+
+def baseline(study: Study, train: str) -> pd.DataFrame:
+    """What a training cell's audit reached without a network, a line each; empty without audit."""
+    rows = separation.read(study.name, train, "baseline")
+    if rows is None or rows.empty:
+        return pd.DataFrame()
+    texts = [percent(*line) for line in rows[["value", "low", "high"]].itertuples(index=False)]
+    wide = rows.assign(text=texts).pivot(index="by", columns="statistic", values="text")
+    return wide[["accuracy", "auc", "tpr", "tnr"]].rename_axis("without a network")
 
 
 def duplicates(study: Study) -> pd.DataFrame:

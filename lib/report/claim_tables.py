@@ -5,8 +5,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.report import figures
-from lib.report.readable import points
+from lib.report.readable import percent, points
 from lib.results import published_claims as published
+from lib.results import quirk_effects
 from lib.results.accuracies import Family, MissingVerdicts, Question
 from lib.results.claim_rules import (
     CONTRADICTED,
@@ -118,6 +119,12 @@ def effect_table(effects: pd.DataFrame, statistic: str = "validated") -> pd.Data
     order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
     wide = wide.reindex(order).sort_index(axis=1).fillna("")
     return wide[~wide.isin(["", "0"]).all(axis=1)]
+
+
+def collapse_table(effects: pd.DataFrame) -> pd.DataFrame:
+    """`quirk_effects.collapse` as a table to read, seed by seed, in per cent."""
+    found = quirk_effects.collapse(effects)
+    return found.assign(**{name: found[name].map(percent) for name in ("grid", "crops")})
 
 
 def effect_figure(effects: pd.DataFrame) -> Figure:

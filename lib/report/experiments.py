@@ -21,6 +21,8 @@ from lib.study.study import Study
 PAPERS = {1: ("none", "whole"), 2: ("grid",), 3: ("crops",), 4: ("confident",)}
 """The rules in the paper's Tables 1 to 4."""
 PAPERS_TOP1 = "paper, top-1"
+APART = "|TPR − (1 − TNR)|"
+"""0 where a vote calls as many of the fakes fake as of the reals: one answer for every image."""
 RATES = (PAPERS_TOP1, "top1", "validated", "auc", "tpr", "tnr")
 
 
@@ -42,8 +44,18 @@ def rates(rows: pd.DataFrame, number: int) -> pd.DataFrame:
     printed = paper.tables().query("table == @number and statistic == 'top1'")
     ours = rows[rows["rule"].isin(PAPERS[number]) & (rows["statistic"] == "top1")]
     theirs = ours.drop(columns=["value", "low", "high"]).merge(printed[[*keys, "value"]], on=keys)
-    rows = pd.concat([rows, theirs.assign(statistic=PAPERS_TOP1)])
-    return side_by_side(rows, LINES, wanted=RATES).fillna("—")
+    rows = pd.concat([rows, theirs.assign(statistic=PAPERS_TOP1), _apart(rows)])
+    return side_by_side(rows, LINES, wanted=(*RATES, APART)).fillna("—")
+
+
+def _apart(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of Experiment 3, a row for each rule with how far its answers to fakes and reals differ."""
+    crops = rows[rows["rule"].str.startswith("crops") & rows["statistic"].isin(("tpr", "tnr"))]
+    keys = [*LINES, "train", "test", "variant", "rule"]
+    wide = crops.pivot(index=keys, columns="statistic", values="value").reset_index()
+    if wide.empty:
+        return wide
+    return wide.assign(statistic=APART, value=abs(wide["tpr"] - (1 - wide["tnr"])))
 
 
 def beside(rows: pd.DataFrame, number: int) -> pd.DataFrame:

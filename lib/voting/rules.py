@@ -42,6 +42,11 @@ def share_fake(margins: np.ndarray) -> np.ndarray:
     return _count(margins > 0) / margins.shape[-1]
 
 
+def share_fake_but_one(margins: np.ndarray) -> np.ndarray:
+    """`share_fake` without the last crop: as many votes as a grid has, which may tie as its do."""
+    return share_fake(margins[..., : max(1, margins.shape[-1] - 1)])
+
+
 def mean_margin(margins: np.ndarray) -> np.ndarray:
     """The mean margin of an image's patches, float64 (…,), of margins (…, P)."""
     return margins.mean(axis=-1, dtype=np.float64)
@@ -144,6 +149,7 @@ RULES: dict[str, Rule] = {
         Rule("mean_margin", "mean margin", mean_margin, 0.0, expit),
         Rule("mean_probability", "mean P(fake)", mean_probability),
         Rule("crops", "vote, crops", share_fake, patches="crops"),
+        Rule("crops_as_grid", "vote, crops, one fewer", share_fake_but_one, patches="crops"),
         confident(1.0),
     )
 }

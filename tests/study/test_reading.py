@@ -443,8 +443,8 @@ def test_a_run_knows_its_cells(tiny):
             {"quirks/strip": True},
             [
                 "quirks.strip: unknown key; allowed: bgr_raw_values, dense_xception, "
-                "even_crops_ties_wrong, fallback_counts_fake, last_patch_only, scrambled_layout, "
-                "strips, theta_reading (did you mean strips?)"
+                "even_crops_ties_wrong, fallback_counts_fake, first_patches, last_patch_only, "
+                "scrambled_layout, strips, theta_reading (did you mean strips?)"
             ],
         ),
         ({"quirks/strips": "often"}, ["quirks.strips: got 'often'", "valid boolean"]),

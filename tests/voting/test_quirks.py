@@ -75,7 +75,7 @@ def test_all_are_off_by_default():
     assert OFF.on == []
     assert OFF.of_networks == {}
     assert OFF.theta_reading == "share"
-    assert set(dict(OFF)) == {*PIXELS, *VOTES, "theta_reading"}
+    assert set(dict(OFF)) == {*PIXELS, *VOTES, "theta_reading", "first_patches"}
 
 
 @pytest.mark.parametrize("name", [*PIXELS, *VOTES])
@@ -83,6 +83,11 @@ def test_a_switch_is_on_by_itself(name):
     one = Quirks(**{name: True})
     assert one.on == [name]
     assert one.of_networks == ({name: True} if name in PIXELS else {})
+
+
+def test_the_first_patches_are_kept_by_number():
+    one = Quirks(first_patches=7)
+    assert (one.on, one.of_networks) == (["first_patches"], {"first_patches": 7})
 
 
 def test_a_reading_other_than_the_papers_is_a_quirk():
