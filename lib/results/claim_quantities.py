@@ -201,7 +201,7 @@ def _less(family: Family, first: str, one: Question, name: str, *others: Questio
     Where the others are at the ceiling it is to be less than a point below.
     """
     full = max(float(family.pooled(other)[0]) for other in others) >= CEILING
-    verb = "is right {} often than" if family.measure == "accuracy" else "has an AUC {} that of"
+    verb = "is right {} often than" if family.measure == "accuracy" else "has an AUC {}"
     return family.compare(
         f"{first} {verb} {name}",
         lambda one, *others: one - sum(others) / len(others),
