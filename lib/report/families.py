@@ -103,7 +103,7 @@ def headline(family: Family) -> pd.DataFrame:
                 np.mean([each.right[:, each.labels == label].mean() for each in by_seed])
                 for label in (1, 0)
             )
-            text = percent(accuracy.value, *accuracy.interval())
+            text = percent(accuracy.value, *np.clip(accuracy.interval(), 0, 1))
             lines.append((size, question.rule, accuracy.value, fakes, reals, text))
     rates = dict.fromkeys(("accuracy", "tpr", "tnr"), float)
     return pd.DataFrame(lines, columns=["patch_size", "rule", *rates, "text"]).astype(rates)
