@@ -7,12 +7,14 @@ judge the networks' test images.
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from lib.audit import file_properties, pixel_cues
-from lib.data.packed import Packed
+from lib.data.packed import SPLITS, Packed
 from lib.statistics import accuracy, bootstrap, ranking
 from lib.study.schema import Bootstrap
 
+MOST = 4_000  # images that are picked and trained on, spread over the packed ones
 COLUMNS = ["by", "statistic", "value", "low", "high"]
 
 
@@ -21,31 +23,28 @@ def baseline(packed: Packed, settings: Bootstrap) -> pd.DataFrame:
 
     Empty where the cell is packed for testing alone.
     """
-    test, every = packed.rows("test"), np.arange(len(packed.manifest))
-    fit, labels = np.setdiff1d(every, test), packed.manifest["label"].to_numpy(np.uint8)
+    test, labels = packed.rows("test"), packed.manifest["label"].to_numpy(np.uint8)
+    fit = np.concatenate([packed.rows(split) for split in SPLITS[1:]])
     if not len(fit):
         return pd.DataFrame(columns=COLUMNS)
-    resampled = bootstrap.resample(labels[test], settings.resamples, settings.seed)
-    cues, nothing = pixel_cues.measure(packed.images, every), np.empty((0, len(fit)), np.float32)
-    aucs = {cue: ranking.auc(v.to_numpy()[fit], labels[fit], nothing)[0] for cue, v in cues.items()}
+    fit = fit[np.linspace(0, len(fit) - 1, min(MOST, len(fit))).astype(int)]  # of both classes
+    known = pixel_cues.measure(packed.images, fit)
+    aucs = {cue: roc_auc_score(labels[fit], scores) for cue, scores in known.items()}
     best = max(aucs, key=lambda cue: abs(aucs[cue] - 0.5))
-    scores = {f"{best} alone": cues[best].to_numpy() * (1 if aucs[best] >= 0.5 else -1)}
+    way = 1 if aucs[best] >= 0.5 else -1
+    seen = way * known[best].to_numpy()
+    shown = way * pixel_cues.measure(packed.images, test)[best].to_numpy()
+    threshold = accuracy.best_threshold(seen, labels[fit], float(np.median(seen)))
+    judges = {f"{best} alone": (shown, threshold)}
     if file_properties.has_files(packed):
         files = file_properties.table(packed)
-        by_file = np.full(len(every), 0.5)
-        by_file[test] = file_properties.predicted_by(
-            files.iloc[fit], files.iloc[test], settings.seed
-        )
-        scores["the files alone, a classifier"] = by_file
-    lines = []
-    for name, score in scores.items():
-        threshold = 0.5
-        if name.startswith(best):
-            middle = float(np.median(score[fit]))
-            threshold = accuracy.best_threshold(score[fit], labels[fit], middle)
-        right = (score[test] >= threshold) == labels[test].astype(bool)
+        by_file = file_properties.predicted_by(files.iloc[fit], files.iloc[test], settings.seed)
+        judges["the files alone, a classifier"] = (by_file, 0.5)
+    resampled, lines = bootstrap.resample(labels[test], settings.resamples, settings.seed), []
+    for name, (scores, threshold) in judges.items():
+        right = (scores >= threshold) == labels[test].astype(bool)
         overall = bootstrap.estimated("accuracy", bootstrap.draws(right, None, resampled))
+        auc = bootstrap.estimated("auc", ranking.auc(scores, labels[test], resampled))
         rates = accuracy.rates(right, labels[test], resampled)
-        auc = bootstrap.estimated("auc", ranking.auc(score[test], labels[test], resampled))
         lines += [(name, *each[:4]) for each in (overall, auc, *rates)]
     return pd.DataFrame(lines, columns=COLUMNS)

@@ -21,8 +21,8 @@ class Replayed:
     """A function of tensors on a GPU that launches the same kernels whenever shapes are the same.
 
     What it reads besides its arguments it reads at the same addresses each time. The first shape
-    that is given more than `WARM_UP` times is captured; others run as written. One at a time may
-    run on a GPU: graphs that are replayed side by side share the libraries' work space.
+    that is given more than `WARM_UP` times is captured; others run as written. Not for several
+    networks side by side on one GPU: five, replayed on five streams, never came back.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:

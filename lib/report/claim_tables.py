@@ -12,12 +12,12 @@ from lib.results.accuracies import Family, MissingVerdicts, Question
 from lib.results.claim_rules import (
     CONTRADICTED,
     LEAST_SEEDS,
-    LEVEL,
     NOT_JUDGED,
     NOT_TESTED,
     SUPPORTED,
     UNDECIDED,
 )
+from lib.results.comparison import ONE_SIDED
 
 MARKS = {SUPPORTED: "✔", CONTRADICTED: "✘", UNDECIDED: "?", NOT_JUDGED: "·", NOT_TESTED: "–"}
 ONE_ANSWER = 0.85
@@ -51,7 +51,11 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
         )
         turned = {by_rank, row.finding} == {SUPPORTED, CONTRADICTED}
         self_contradicting = " (the paper contradicts itself)" * (on_paper == CONTRADICTED)
-        decides = "" if pd.isna(row.value) else f"{row.turns_on}: "
+        decides = shown = ""
+        if not pd.isna(row.value):  # the interval in the direction that is told
+            low, high = sorted(np.copysign(100, row.value) * end for end in (row.low, row.high))
+            decides = f"{row.turns_on} [{low:.1f} to {high:.1f}]"
+            shown = f"{100 * row.detectable:.1f}"
         lines.append(
             {
                 "claim": row.claim,
@@ -60,8 +64,8 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
                 "by ranking": marked(by_rank, simulated=simulated)
                 + ", so it is the threshold’s doing" * turned,
                 "on the paper's numbers": marked(on_paper, simulated=False) + self_contradicting,
-                "what decides": decides + points(row.value, row.low, row.high) if decides else "",
-                "could have shown": "" if not decides else f"{100 * row.detectable:.1f}",
+                "what decides": decides,
+                "could have shown": shown,
             }
         )
     columns = ["claim", "the paper says", "here", "by ranking", "on the paper's numbers"]
@@ -70,10 +74,10 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
 
 
 ABOUT = f"""“What decides” is the difference on which the finding turns, in percentage points, with
-its {100 * LEVEL:.0f} % interval over images and training seeds; “could have shown” the least that
-would have been found in 80 of 100 such studies, so that *undecided* can be read. “By ranking”
-judges the same by the AUC, which no threshold moves. “On the paper's numbers” is what the same
-rules say of the paper's Tables 1 to 4."""
+its {100 * ONE_SIDED:.0f} % interval over images and training seeds in the direction that is told;
+“could have shown” the least that would have been found in 80 of 100 such studies, so that
+*undecided* can be read. “By ranking” judges the same by the AUC, which no threshold moves. “On the
+paper's numbers” is what the same rules say of the paper's Tables 1 to 4."""
 
 
 def untested(findings: pd.DataFrame) -> str:

@@ -108,7 +108,10 @@ class Family:
         is picked anew in each resample, as `top1` is.
         """
         self.study, self.train, self.outcomes = study, train, outcomes
-        self.measure, self.draws = MEASURES[0], lru_cache(maxsize=None)(self._draws)
+        self.measure = MEASURES[0]
+        # Of this family, and so of those that `by` makes of it.
+        self._drawn = lru_cache(maxsize=None)(self._draws)
+        self._known = lru_cache(maxsize=None)(self._learned)
 
     @cached_property
     def _finished(self) -> set[tuple[int, int]]:
@@ -174,7 +177,7 @@ class Family:
 
         Of those the per-patch AUC on the validation images is above one half by its interval.
         """
-        return [size for size in self.sizes if all(self._learned(size, s) for s in self.seeds)]
+        return [size for size in self.sizes if all(self._known(size, s) for s in self.seeds)]
 
     def _learned(self, size: int, seed: int) -> bool:
         run, settings = self.run(size, seed), self.study.bootstrap
@@ -188,16 +191,19 @@ class Family:
     def by(self, measure: str) -> "Family":
         """The same, whose draws are of one of `MEASURES`; accuracies unless it is asked for."""
         family = copy.copy(self)
-        family.measure, family.draws = measure, lru_cache(maxsize=None)(family._draws)
+        family.measure = measure
         return family
 
-    def _draws(self, question: Question) -> np.ndarray:
-        """A measure of each seed: float64 (K, 1 + B)."""
+    def draws(self, question: Question) -> np.ndarray:
+        """The measure of each seed: float64 (K, 1 + B)."""
+        return self._drawn(question, self.measure)
+
+    def _draws(self, question: Question, measure: str) -> np.ndarray:
         settings, drawn = self.study.bootstrap, []
         for seed in self.seeds:
             outcomes = self.of_seed(question, seed)
             resampled = _resampled(outcomes.labels.tobytes(), settings.resamples, settings.seed)
-            if self.measure == "auc":
+            if measure == "auc":
                 drawn.append(self._auc(question, seed, outcomes, resampled))
             else:
                 of_epochs = bootstrap.draws(outcomes.right, outcomes.counted, resampled)
@@ -219,7 +225,7 @@ class Family:
         rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["rule", "statistic"])
         rows = rows[(rows["rule"] == question.rule) & (rows["statistic"] == "auc")]
         if rows.empty:
-            raise MissingVerdicts(f"{path.relative_to(paths.work())}: no AUC of single patches")
+            raise MissingVerdicts(f"{path}: no AUC in it. Run the notebook of Experiment 1 first")
         value, low, high = rows.iloc[0][["value", "low", "high"]].astype(float)
         error = (high - low) / (2 * norm.ppf((1 + bootstrap.LEVEL) / 2))
         generator = np.random.default_rng((question.patch_size, seed))

@@ -147,20 +147,16 @@ def closer_with_smaller_theta(family: Family) -> list[Comparison]:
     """By how much the smallest θ lies closer to the grid vote than the largest below 1."""
     thetas = sorted(theta for theta in family.study.voting.thetas if theta < 1)
     much, little = (thetas[-1], thetas[0]) if len(thetas) > 1 else (None, None)
-    found = [
+    return [
         family.compare(
             f"at {size} px θ = {little:g} lies {{}} the grid's vote than θ = {much:g}",
             lambda much, little, grid: abs(much - grid) - abs(little - grid),
             *(Question(size, "confident", theta=theta) for theta in (much, little)),
             Question(size, "grid"),
             words=("nearer to", "farther from"),
+            bound=_bound(family, Question(size, "grid")),
         )
         for size in (several(family) if much else [])
-    ]
-    full = [family.pooled(Question(size, "grid"))[0] >= CEILING for size in several(family)]
-    return [
-        each._replace(bound=-AS_WELL) if at_ceiling else each
-        for each, at_ceiling in zip(found, full, strict=False)
     ]
 
 
@@ -172,18 +168,17 @@ def elsewhere(family: Family, *, other_gan: bool) -> list[Comparison]:
     gan = split_cell(family.train)[1]
     others = family.study.others(family.train)
     cells = [cell for cell in others if (split_cell(cell)[1] != gan) == other_gan]
+    auc = family.by("auc")
     return [
         each
         for cell in cells
         for size, each in zip(several(family), beats_whole(family, cell), strict=False)
-        if _beats_chance(family, family.image(size, cell), family.whole(cell))
+        if _beats_chance(auc, family.image(size, cell)) or _beats_chance(auc, family.whole(cell))
     ]
 
 
-def _beats_chance(family: Family, *sides: Question) -> bool:
-    """Whether one of them ranks fakes above reals more often than by chance."""
-    auc = family.by("auc")
-    return any(bootstrap.interval(auc.pooled(side)[1:])[0] > 0.5 for side in sides)
+def _beats_chance(auc: Family, side: Question) -> bool:
+    return bootstrap.interval(auc.pooled(side)[1:])[0] > 0.5
 
 
 def several(family: Family) -> list[int]:
@@ -200,7 +195,6 @@ def _less(family: Family, first: str, one: Question, name: str, *others: Questio
 
     Where the others are at the ceiling it is to be less than a point below.
     """
-    full = max(float(family.pooled(other)[0]) for other in others) >= CEILING
     verb = "is right {} often than" if family.measure == "accuracy" else "has an AUC {}"
     return family.compare(
         f"{first} {verb} {name}",
@@ -208,5 +202,11 @@ def _less(family: Family, first: str, one: Question, name: str, *others: Questio
         one,
         *others,
         words=("more", "less") if family.measure == "accuracy" else ("above", "below"),
-        bound=-AS_WELL if full else 0.0,
+        bound=_bound(family, *others),
     )
+
+
+def _bound(family: Family, *others: Question) -> float:
+    """What is to be exceeded; where one of those that are compared with is at the ceiling, less."""
+    full = max(family.pooled(other)[0] for other in others) >= CEILING
+    return -AS_WELL if full else 0.0

@@ -16,15 +16,12 @@ A claim of several parts is contradicted if one part is, and supported if all ar
 
 from collections.abc import Callable, Sequence
 
-from lib.results.comparison import Comparison
+from lib.results.comparison import ONE_SIDED, Comparison
 from lib.statistics import bootstrap
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 NOT_JUDGED, NOT_TESTED = "not judged", "not tested"
 LEAST_SEEDS = 3
-LEVEL = 0.92
-"""Of intervals of which one side counts. In theory 90 % errs in 5 of 100 studies at a bound; in
-simulation some parts then erred in more."""
 AS_WELL = 0.01
 """Two accuracies this near do as well as each other: one percentage point."""
 ALIKE = 0.02
@@ -35,7 +32,7 @@ def all_above(comparisons: Sequence[Comparison]) -> str:
     """The finding on a claim that every quantity is above its bound; see this module's head."""
     if not comparisons:
         return NOT_TESTED
-    if all(each.interval(LEVEL)[0] > each.bound for each in comparisons):
+    if all(each.interval(ONE_SIDED)[0] > each.bound for each in comparisons):
         return SUPPORTED
     below = any(_wide(each, comparisons)[1] < each.bound for each in comparisons)
     return CONTRADICTED if below else UNDECIDED
@@ -53,7 +50,7 @@ def some_differ(comparisons: Sequence[Comparison]) -> str:
     wide = [each.interval(level) for each in comparisons]
     if any(low > 0 or high < 0 for low, high in wide):
         return SUPPORTED
-    intervals = (each.interval(LEVEL) for each in comparisons)
+    intervals = (each.interval(ONE_SIDED) for each in comparisons)
     near = all(low > -ALIKE and high < ALIKE for low, high in intervals)
     return CONTRADICTED if near else UNDECIDED
 
@@ -66,17 +63,18 @@ def turns_on(
     Of those that should all be above a bound, the one that is most surely below if the claim is
     contradicted, else the one that might lie lowest; of differences, the one surest not to be zero.
     """
+
+    def ends(each: Comparison) -> tuple[float, float]:
+        return each.interval(ONE_SIDED)
+
     if decide is some_differ:
-        return max(
-            comparisons, key=lambda each: max(each.interval(LEVEL)[0], -each.interval(LEVEL)[1])
-        )
-    side = finding == CONTRADICTED
-    return min(comparisons, key=lambda each: each.interval(LEVEL)[side] - each.bound)
+        return max(comparisons, key=lambda each: max(ends(each)[0], -ends(each)[1]))
+    return min(comparisons, key=lambda each: ends(each)[finding == CONTRADICTED] - each.bound)
 
 
 def _wide(each: Comparison, comparisons: Sequence[Comparison]) -> tuple[float, float]:
     """The interval at the level that Bonferroni asks for."""
-    return each.interval(1 - (1 - LEVEL) / len(comparisons))
+    return each.interval(1 - (1 - ONE_SIDED) / len(comparisons))
 
 
 def overall(findings: Sequence[str]) -> str:

@@ -14,14 +14,13 @@ from lib.results import claim_quantities as quantities
 from lib.results.accuracies import MEASURES, Family, MissingVerdicts
 from lib.results.claim_rules import (
     LEAST_SEEDS,
-    LEVEL,
     NOT_JUDGED,
     all_above,
     overall,
     some_differ,
     turns_on,
 )
-from lib.results.comparison import Comparison
+from lib.results.comparison import ONE_SIDED, Comparison
 from lib.study.study import PLAIN
 
 CLAIMS = ("C1", "C2", "C3", "C4", "C5", "C6")
@@ -180,7 +179,7 @@ def table(
             for part, finding, _, decisive in parts:
                 line = {"claim": claim, "says": part.says, "rule": part.rule, "finding": finding}
                 if decisive:
-                    numbers = decisive.value, *decisive.interval(LEVEL), decisive.bound
+                    numbers = decisive.value, *decisive.interval(ONE_SIDED), decisive.bound
                     numbers += (decisive.detectable,)
                     line |= {"turns_on": decisive.said, **dict(zip(NUMBERS, numbers, strict=True))}
                 rows.append(key | line)

@@ -6,6 +6,7 @@ and single patches count as images: both make intervals wider than they were.
 """
 
 import hashlib
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -30,18 +31,12 @@ class PapersNetworks(Family):
         super().__init__(study.model_copy(update={"seeds": [0]}), study.train_on[0], printed)
 
     @property
-    def sizes(self) -> list[int]:
-        """The paper's patch sizes, px."""
-        return sorted(self.study.patch_sizes, reverse=True)
-
-    @property
-    def seeds(self) -> list[int]:
-        """One."""
-        return self.study.seeds
+    def _finished(self) -> set[tuple[int, int]]:
+        return set(product(self.study.patch_sizes, self.study.seeds))
 
     @property
     def learned(self) -> list[int]:
-        """All."""
+        """All sizes."""
         return self.sizes
 
 

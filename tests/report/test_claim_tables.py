@@ -42,10 +42,13 @@ def test_a_table_of_claims_holds_what_was_tested(family, simulated):
     assert best["here"] == f"✔ supported{suffix}"
     assert best["on the paper's numbers"] == "✔ supported"
     assert best["what decides"].startswith(
-        "a single patch of 16 px is right 20.0 points more often than the mean of the other "
-        "sizes: +20.0 ["
+        "a single patch of 16 px is right 20.0 points more often than the mean of the other sizes ["
     )
     assert float(best["could have shown"]) > 0
+    # A quantity below zero is shown as it is told: less often by so much, from and to.
+    little = table.loc[("C1", "… but not by much"), "what decides"]
+    low, high = map(float, little.split("[")[1].strip("]").split(" to "))
+    assert "20.0 points" in little and low < 20 < high
     closer = table.loc[("C4", "all of it"), "on the paper's numbers"]
     assert closer == "✘ contradicted (the paper contradicts itself)"
     assert claim_tables.untested(findings).startswith("C5; C6")
