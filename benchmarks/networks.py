@@ -13,10 +13,12 @@ from benchmarks import plain
 from benchmarks.limits import Ceiling
 from benchmarks.measuring import Row, highest_memory, in_turn
 from benchmarks.plain import BATCH, SIZE, Elsewhere, network, random_pictures
+from lib.networks.batches import Batches
 from lib.networks.cpu_speed import Scorer
 from lib.networks.scoring import score
 from lib.networks.training import Stepper
 from lib.patches import grid_origins
+from lib.study.schema import Training
 
 
 @functools.cache
@@ -78,12 +80,12 @@ def training(
     pixels, labels = torch.from_numpy(pictures.images), torch.from_numpy(pictures.labels)
     net = network().to(device, memory_format=torch.channels_last).train()
     stepper = Stepper(net, pixels.to(device), labels, patch_size, precision)
-    drawn = np.random.default_rng(0).permutation(stepper.patches)
-    batches = np.split(drawn, range(BATCH, len(drawn), BATCH))
+    batches = Batches(Training(batch_size=BATCH, learning_rate=1e-4), 0, SIZE, patch_size)
+    batches.keep(np.arange(images), pictures.labels)
 
     def ours() -> None:
-        for batch in batches:
-            stepper.step(batch, 1e-4)
+        for batch in batches.of(0):
+            stepper.step(*batch)
 
     work, row = 3 * images * operations(patch_size), Row("training", patch_size, 0, "images/s")
     given = (plain.train, patch_size, images, device)

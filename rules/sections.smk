@@ -61,8 +61,9 @@ def folder_of(cell, name):
 def protocol(wildcards):
     """A hash of all that a network and its margins depend on but code and pictures."""
     run = network(wildcards)
-    per_class, cells = STUDY.data.per_class.model_dump(), STUDY.model_dump(include={"cells"})
-    return hashed([margins.protocol(run), run.study.training.precision, per_class, cells])
+    counts = STUDY.data.model_dump(include={"per_class", "most_per_class"})
+    cells = STUDY.model_dump(include={"cells"})
+    return hashed([margins.protocol(run), run.study.training.precision, counts, cells])
 
 
 def voting(wildcards):

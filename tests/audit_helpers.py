@@ -2,35 +2,20 @@
 
 import hashlib
 import io
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from lib.data import near_duplicates
+from lib.data.packed import Packed
 
 NO_FILE = {"bytes": np.nan, "bits": 8, "mode": "RGB", "quality": np.nan, "tables": ""}
 NO_FILE |= {"subsampling": "", "progressive": False}
 PASSED_OVER = {"no face": [], "near duplicate": [["9.png", "like 8.png"]], "identity": []}
 
 
-@dataclass
-class Cell:
-    """What the audit uses of `lib.data.packed.Packed`."""
-
-    images: np.ndarray
-    manifest: pd.DataFrame
-    files: pd.DataFrame
-    side: dict[str, Any]
-
-    def rows(self, split: str) -> np.ndarray:
-        """The rows of one split."""
-        return np.flatnonzero(self.manifest["split"] == split)
-
-
-def cell(images: np.ndarray, labels: list[int], splits: list[str] | None = None, **files) -> Cell:
+def cell(images: np.ndarray, labels: list[int], splits: list[str] | None = None, **files) -> Packed:
     """A cell of these pictures; `files` are columns of its files, by default none are files."""
     size, count = images.shape[1], len(images)
     kind = {"format": files.pop("format", "simulated")}
@@ -42,7 +27,7 @@ def cell(images: np.ndarray, labels: list[int], splits: list[str] | None = None,
     columns = {**NO_FILE, "side": size, **files, "phash": hashes}
     recipe = {"data": {"crop": "centre", "resample": "lanczos", "jpeg_quality": None}}
     side = {"recipe": recipe, "real": {"passed_over": {}}, "fake": {"passed_over": PASSED_OVER}}
-    return Cell(images, manifest, pd.DataFrame(columns, range(count)), side)
+    return Packed(images, manifest, pd.DataFrame(columns, range(count)), side)
 
 
 def picture(seed: int, size: int = 64) -> np.ndarray:
@@ -52,7 +37,7 @@ def picture(seed: int, size: int = 64) -> np.ndarray:
     return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def jpeg_cell(qualities: tuple[int, int], count: int = 40) -> Cell:
+def jpeg_cell(qualities: tuple[int, int], count: int = 40) -> Packed:
     """`count` pictures of each class, saved as JPEG at the class's quality."""
     labels = [0] * count + [1] * count
     contents = [saved(picture(seed), qualities[label]) for seed, label in enumerate(labels)]

@@ -83,7 +83,7 @@ TRAINS_NOTHING = {
 }
 TRAINS = {
     "the optimizer's step": (r"lib/networks/*.py", substitute(r"\.step\(", ".other_step(")),
-    "the schedule": ("lib/networks/training.py", substitute("np.cos", "np.sin")),
+    "the schedule": ("lib/networks/batches.py", substitute("np.cos", "np.sin")),
     "how patches are cut": ("lib/patches.py", substitute(r"return (.+)", r"return (\1, 1)")),
     "an import": ("lib/networks/training.py", substitute(r"\nfrom", "\nimport lib.voting\nfrom")),
     "an error's kind": ("lib/networks/training.py", substitute(r"raise \w+\(", "raise OSError(")),

@@ -46,6 +46,8 @@ def test_a_config_holds_all_that_the_results_depend_on(make_run):
         "face_margin": 0.0,
         "resample": "lanczos",
         "jpeg_quality": None,
+        "folds": None,
+        "strata": None,
     }
     assert config["model"] == {"name": "legacy_xception", "pretrained": False}
     assert config["training"] == {
@@ -55,6 +57,8 @@ def test_a_config_holds_all_that_the_results_depend_on(make_run):
         "schedule": "constant",
         "patches_per_epoch": None,
         "min_patches_per_epoch": None,
+        "origins": "grid",
+        "flips": False,
     }
     assert config["quirks"] == {}
     assert config["packed"] == HASHES

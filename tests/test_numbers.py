@@ -307,9 +307,6 @@ HELD = [
             source("pyproject.toml", r'requires-python = .*<3\.(\d+)"')[0] - 1,
         ],
     ),
-    Held(
-        README, r"nested or not\), # of each and some more", lambda: [sum(images("own").values())]
-    ),
     *STUDIES,
     Held(README, r"`quirks` \| simulated, # seeds", lambda: [len(params("quirks")["seeds"])]),
     # Speed.

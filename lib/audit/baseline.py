@@ -21,30 +21,50 @@ COLUMNS = ["by", "statistic", "value", "low", "high"]
 def baseline(packed: Packed, settings: Bootstrap) -> pd.DataFrame:
     """Accuracy, TPR, TNR and AUC without a network, with `COLUMNS`; 95 % intervals over images.
 
-    Empty where the cell is packed for testing alone.
+    Where a study has folds each is judged by what the others tell. Empty where the cell is packed
+    for testing alone.
     """
-    test, labels = packed.rows("test"), packed.manifest["label"].to_numpy(np.uint8)
-    fit = np.concatenate([packed.rows(split) for split in SPLITS[1:]])
-    if not len(fit):
+    labels = packed.manifest["label"].to_numpy(np.uint8)
+    folds = sorted(packed.manifest["fold"].unique()) if "fold" in packed.manifest else [None]
+    parts = []
+    for fold in folds:
+        test, *others = (packed.rows(split, fold) for split in SPLITS)
+        fit = np.concatenate(others)  # of both classes in turn, so that some of them are of both
+        parts.append((test, fit[np.linspace(0, len(fit) - 1, min(MOST, len(fit))).astype(int)]))
+    if not all(len(fit) for _, fit in parts):
         return pd.DataFrame(columns=COLUMNS)
-    fit = fit[np.linspace(0, len(fit) - 1, min(MOST, len(fit))).astype(int)]  # of both classes
-    known = pixel_cues.measure(packed.images, fit)
+    measured, judged = np.unique(np.concatenate([rows for part in parts for rows in part])), []
+    cues = pixel_cues.measure(packed.images, measured).set_index(measured)
+    for test, fit in parts:
+        best, scores = _best_cue(cues, labels, fit)
+        judged.append({f"{best} alone": scores[test].to_numpy()})
+        if file_properties.has_files(packed):
+            files = file_properties.table(packed)
+            fake = file_properties.predicted_by(files.iloc[fit], files.iloc[test], settings.seed)
+            judged[-1]["the files alone, a classifier"] = fake - 0.5
+    names = [", ".join(dict.fromkeys(name)) for name in zip(*judged, strict=True)]
+    by_judge = zip(*(each.values() for each in judged), strict=True)
+    truth, lines = labels[np.concatenate([test for test, _ in parts])], []
+    resampled = bootstrap.resample(truth, settings.resamples, settings.seed)
+    for name, scores in zip(names, map(np.concatenate, by_judge), strict=True):
+        right = (scores >= 0) == truth.astype(bool)
+        overall = bootstrap.estimated("accuracy", bootstrap.draws(right, None, resampled))
+        auc = bootstrap.estimated("auc", ranking.auc(scores, truth, resampled))
+        rates = accuracy.rates(right, truth, resampled)
+        lines += [(name, *each[:4]) for each in (overall, auc, *rates)]
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _best_cue(cues: pd.DataFrame, labels: np.ndarray, fit: np.ndarray) -> tuple[str, pd.Series]:
+    """The number that ranks the images `fit`, int (M,), best, and how it judges all images.
+
+    Of all it tells how far theirs lies on the fakes' side of the threshold that is best on `fit`.
+    """
+    known = cues.loc[fit]
     aucs = {cue: roc_auc_score(labels[fit], scores) for cue, scores in known.items()}
     best = max(aucs, key=lambda cue: abs(aucs[cue] - 0.5))
     way = 1 if aucs[best] >= 0.5 else -1
     seen = way * known[best].to_numpy()
-    shown = way * pixel_cues.measure(packed.images, test)[best].to_numpy()
-    threshold = accuracy.best_threshold(seen, labels[fit], float(np.median(seen)))
-    judges = {f"{best} alone": (shown, threshold)}
-    if file_properties.has_files(packed):
-        files = file_properties.table(packed)
-        by_file = file_properties.predicted_by(files.iloc[fit], files.iloc[test], settings.seed)
-        judges["the files alone, a classifier"] = (by_file, 0.5)
-    resampled, lines = bootstrap.resample(labels[test], settings.resamples, settings.seed), []
-    for name, (scores, threshold) in judges.items():
-        right = (scores >= threshold) == labels[test].astype(bool)
-        overall = bootstrap.estimated("accuracy", bootstrap.draws(right, None, resampled))
-        auc = bootstrap.estimated("auc", ranking.auc(scores, labels[test], resampled))
-        rates = accuracy.rates(right, labels[test], resampled)
-        lines += [(name, *each[:4]) for each in (overall, auc, *rates)]
-    return pd.DataFrame(lines, columns=COLUMNS)
+    return best, way * cues[best] - accuracy.best_threshold(
+        seen, labels[fit], float(np.median(seen))
+    )

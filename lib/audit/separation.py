@@ -110,11 +110,13 @@ def duplicates(packed: Packed) -> pd.DataFrame:
 
     Returns:
         `first` and `second` (image ids), `bits` in which their hashes differ, `identical` (whether
-        their packed pixels are), `classes` and `splits` in which they stand.
+        their packed pixels are), `classes` and `splits`, or folds, in which they stand.
     """
     pairs = near_duplicates.pairs(near_duplicates.bits(packed.files["phash"].tolist()))
     names = packed.manifest["label"].map(dict(enumerate(CLASSES)))
-    told = packed.manifest.assign(label=names)[["image_id", "label", "split"]].to_numpy()
+    manifest = packed.manifest
+    stands = "fold " + manifest["fold"].astype(str) if "fold" in manifest else manifest["split"]
+    told = manifest.assign(label=names, split=stands)[["image_id", "label", "split"]].to_numpy()
     lines = []
     for one, other, apart in pairs:
         ids, *classes_and_splits = zip(told[one], told[other], strict=True)

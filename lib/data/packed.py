@@ -19,6 +19,8 @@ from lib.study.study import Study
 
 CLASSES = ("real", "fake")
 SPLITS = ("test", "validation", "train")  # the rows' order; within a split the reals come first
+FOLDS = ["fold", "part"]
+"""Where a study has folds, two more columns, uint8: an image's fold, and its eighth of the fold."""
 COLUMNS = ["image_id", "label", "split", "source", "sha256", "width", "height", "format"]
 FACTS = ["bytes", "bits", "mode", "quality", "tables", "subsampling", "progressive"]
 FACTS += ["side", "phash"]
@@ -42,9 +44,14 @@ class Packed:
     """`recipe`; the `hashes` of the splits; per class its `source`, and the files there (`of`),
     `skipped`, `passed_over` and `ignored`."""
 
-    def rows(self, split: str) -> np.ndarray:
-        """int32: the rows of one split."""
-        return np.flatnonzero(self.manifest["split"] == split).astype(np.int32)
+    def rows(self, split: str, fold: int | None = None) -> np.ndarray:
+        """int32, rising: the rows of one split; with `fold`, of that of the seed tested on it."""
+        if fold is None:
+            return np.flatnonzero(self.manifest["split"] == split).astype(np.int32)
+        tested = (self.manifest["fold"] == fold).to_numpy()
+        validates = (self.manifest["part"] == fold).to_numpy()
+        wanted = {"test": tested, "validation": ~tested & validates, "train": ~tested & ~validates}
+        return np.flatnonzero(wanted[split]).astype(np.int32)
 
 
 def load(study: Study, cell: str, *, train: bool = False) -> Packed:
@@ -89,7 +96,7 @@ def stale(study: Study, cell: str, *, train: bool = False) -> str | None:
     if altered and (why := stale(study, given.test_images_of)) is not None:
         return f"{given.test_images_of}, which it alters: {why or 'missing'}"
     there = without_none(side["recipe"])
-    splits = SPLITS[:1] if altered else tuple(there["data"]["per_class"])
+    splits = SPLITS[:1] if altered else tuple(there["data"].get("per_class", SPLITS[:1]))
     if not altered and not set(needed_splits(study, cell, train)) <= set(splits):
         return f"it held the {', '.join(splits)} split alone"
     recipes = (there, recipe(study, cell, splits))
@@ -101,8 +108,12 @@ def stale(study: Study, cell: str, *, train: bool = False) -> str | None:
 
 
 def needed_splits(study: Study, cell: str, train: bool) -> tuple[str, ...]:
-    """All splits of a cell that is trained on, the test split of any other."""
-    return SPLITS if train or cell in study.train_on else SPLITS[:1]
+    """All splits of a cell that is trained on, the test split of any other.
+
+    With folds there is no other split: which images train, each seed has its own.
+    """
+    trains = train or cell in study.train_on
+    return SPLITS if trains and not study.data.folds else SPLITS[:1]
 
 
 def recipe(study: Study, cell: str, splits: Sequence[str]) -> dict[str, Any]:
@@ -118,8 +129,9 @@ def recipe(study: Study, cell: str, splits: Sequence[str]) -> dict[str, Any]:
     else:
         data = study.data_of(cell).model_dump(exclude={"max_skipped"})
         pictures = {name: getattr(given, name).model_dump() for name in CLASSES}
-    per_class = {split: data["per_class"][split] for split in splits}
-    return without_none({**pictures, "data": {**data, "per_class": per_class}})
+    if data.get("per_class"):
+        data = {**data, "per_class": {split: data["per_class"][split] for split in splits}}
+    return without_none({**pictures, "data": data})
 
 
 def without_none(value: Any) -> Any:

@@ -27,7 +27,8 @@ class ScoringSet:
     cell: str
     split: str
     kind: str
-    images: Tensor  # uint8 (N, S, S, 3)
+    images: Tensor  # uint8 (M, S, S, 3): of the cell, or some of them
+    index: np.ndarray  # int64 (N,): which of these
     origins: np.ndarray  # int32 (P, 2) of a grid, or (N, P, 2) of crops
     labels: np.ndarray  # uint8 (N,)
     rows: np.ndarray  # int32 (N,): the images' rows in the packed cell
@@ -40,26 +41,41 @@ class ScoringSet:
         margins.save(path, content, packed_hash=self.packed_hash, crops_seed=crops_seed)
 
 
-def scoring_sets(run: Run, packed: dict[str, Packed], device: torch.device) -> list[ScoringSet]:
+def shown(run: Run, packed: dict[str, Packed], device: torch.device) -> dict[str, Tensor]:
+    """The images of some cells, on the device where they fit, those that come first before others.
+
+    Altered ones, which are scored once, are mapped alone.
+    """
+    altered = run.study.altered()
+    return {
+        cell: torch.from_numpy(data.images) if cell in altered else resident(data.images, device)
+        for cell, data in packed.items()
+    }
+
+
+def scoring_sets(
+    run: Run, packed: dict[str, Packed], images: dict[str, Tensor]
+) -> list[ScoringSet]:
     """What a network of this run scores: all test splits and the training cell's validation split.
 
     Each as a grid and, unless the patch is the whole image, as crops. With the quirk `strips`, the
-    grid patches of the other cells are strips of the image.
+    grid patches of the other cells are strips of the image. `images` is what `shown` gives.
     """
     sets, seed, sizes = [], run.study.data.seed, (run.study.data.image_size, run.patch_size)
     for cell, split in [*((cell, "test") for cell in packed), (run.train, "validation")]:
-        rows, manifest = packed[cell].rows(split), packed[cell].manifest
-        pixels = packed[cell].images[rows[0] : rows[-1] + 1]
-        once, strip = cell in run.study.altered(), _is_folded(run, cell)
-        images = torch.from_numpy(pixels) if once else resident(pixels, device)
-        shown = resident(strips(pixels, run.patch_size), device) if strip else images
+        rows, manifest = packed[cell].rows(split, run.fold(cell)), packed[cell].manifest
+        of_grid = images[cell], rows.astype(np.int64)
+        if _is_folded(run, cell):
+            pixels = strips(packed[cell].images[rows], run.patch_size)
+            of_grid = resident(pixels, images[cell].device), np.arange(len(rows))
         labels = manifest["label"].to_numpy(np.uint8)[rows]
-        rest = labels, rows, packed[cell].side["hashes"][split]
-        sets.append(ScoringSet(cell, split, "grid", shown, grid_origins(*sizes), *rest))
+        rest = labels, rows, packed[cell].side["hashes"][manifest["split"].iloc[rows[0]]]
+        sets.append(ScoringSet(cell, split, "grid", *of_grid, grid_origins(*sizes), *rest))
         if not run.is_whole_image:
             names, count = list(manifest["image_id"].iloc[rows]), run.study.crops(run.patch_size)
             origins = crop_origins(names, *sizes, count, seed=seed)
-            sets.append(ScoringSet(cell, split, "crops", images, origins, *rest))
+            index = rows.astype(np.int64)
+            sets.append(ScoringSet(cell, split, "crops", images[cell], index, origins, *rest))
     return sets
 
 
@@ -72,16 +88,23 @@ def resident(images: np.ndarray, device: torch.device) -> Tensor:
 
 
 @torch.inference_mode()
-def score(scorer: Scorer, images: Tensor, origins: np.ndarray, patch_size: int) -> np.ndarray:
+def score(
+    scorer: Scorer,
+    images: Tensor,
+    origins: np.ndarray,
+    patch_size: int,
+    index: np.ndarray | None = None,
+) -> np.ndarray:
     """The margins of all patches of some images, float32 (N, P).
 
-    The images are uint8 (N, S, S, 3), on the network's device or not; the origins are int32 (P, 2),
-    the same for all images, or (N, P, 2).
+    The images are uint8 (M, S, S, 3), on the network's device or not; the index, int64 (N,), says
+    which of them, by default all; the origins are int32 (P, 2), the same for all, or (N, P, 2).
     """
-    count, per_image = len(images), origins.shape[-2]
+    index = np.arange(len(images)) if index is None else index
+    count, per_image = len(index), origins.shape[-2]
     everywhere = np.broadcast_to(origins, (count, per_image, 2)).reshape(-1, 2)
     corners = torch.from_numpy(everywhere.astype(np.int64)).to(images.device)  # (N·P, 2)
-    index = torch.arange(count, device=images.device).repeat_interleave(per_image)  # (N·P,)
+    index = torch.from_numpy(index).to(images.device).repeat_interleave(per_image)  # (N·P,)
     z = torch.empty(count * per_image, device=scorer.device)
     each = patch_size**2 * scorer.precision.itemsize
     step = max(1, BYTES_PER_BATCH[scorer.device.type] // each)
@@ -102,9 +125,9 @@ def margins_of(run: Run, images: np.ndarray) -> np.ndarray:
     network = PatchNet(study.model, seed=run.seed, patch_size=run.patch_size, quirks=study.quirks)
     network.load(folder / "best.safetensors").to(pick_device(study.training.device))
     scorer = Scorer(network, DTYPES[margins.read_config(folder)["precision"]])
-    shown = strips(images, run.patch_size) if _is_folded(run, run.test) else images
+    pixels = strips(images, run.patch_size) if _is_folded(run, run.test) else images
     origins = grid_origins(study.data.image_size, run.patch_size)
-    return score(scorer, torch.from_numpy(shown), origins, run.patch_size)
+    return score(scorer, torch.from_numpy(pixels), origins, run.patch_size)
 
 
 def _is_folded(run: Run, cell: str) -> bool:

@@ -12,6 +12,7 @@ from lib import margins
 from lib.report.readable import percent
 from lib.results import tables
 from lib.results.accuracies import Family, MissingVerdicts
+from lib.results.pooled import pooled
 from lib.study import paths, reading
 from lib.study.run import Run
 from lib.study.study import PLAIN, Study
@@ -27,7 +28,8 @@ def read(study: Study) -> tuple[pd.DataFrame, list[str]]:
     """The study's tables, and a line for each that is left out: see `lib.results.tables.read`.
 
     The rows have two more columns: `by`, the rule and its θ in words; and `leads`, False of the
-    confident vote in another reading of θ than the study's. Raises RunError if there are none yet.
+    confident vote in another reading of θ than the study's. Folds are `pooled`. Raises RunError if
+    there are none yet.
     """
     rows, left_out = tables.read(study)
     if rows.empty:
@@ -36,6 +38,8 @@ def read(study: Study) -> tuple[pd.DataFrame, list[str]]:
             f"study {study.name!r} has no tables yet{others}. Run `make study "
             f"STUDY={study.name}`, or notebooks 01 to 05"
         )
+    if study.data.folds:
+        rows = pooled(study, rows)
     of_crops = (rows["experiment"] == 3) & (rows["rule"] == "none")
     titles = rows["rule"].map(rules.title).mask(of_crops, EACH_CROP)
     theta = rows["theta"].map(lambda theta: "" if pd.isna(theta) else f", θ = {theta:g}")
@@ -52,7 +56,8 @@ def runs(study: Study, rows: pd.DataFrame) -> list[Run]:
     networks = []
     for train, variant, size, seed in order:
         named = study.model_copy(update={"variant": variant, "networks": variant})
-        networks.append(Family(named, train).run(size, seed))
+        seeds = study.seeds if study.data.folds else [seed]  # pooled rows have the first fold's
+        networks += [Family(named, train).run(size, seed) for seed in seeds]
     return [run for run in networks if run.is_finished]
 
 

@@ -37,7 +37,10 @@ def images(study: Study) -> pd.DataFrame:
         there = packed.load(study, cell)
         splits = there.manifest["split"].value_counts()
         lines[cell]["format"] = "/".join(sorted(there.manifest["format"].unique()))
-        lines[cell] |= {split: splits.get(split, 0) for split in reversed(packed.SPLITS)}
+        if study.data.folds:
+            lines[cell] |= {"folds": study.data.folds, "tested": len(there.manifest)}
+        else:
+            lines[cell] |= {split: splits.get(split, 0) for split in reversed(packed.SPLITS)}
         lines[cell]["skipped"] = sum(len(there.side[name]["skipped"]) for name in packed.CLASSES)
     return pd.DataFrame(lines).T
 

@@ -3,7 +3,8 @@
 A measure is an array (1 + B,): as observed, then in each of B resamples of the test images. The
 resamples are the same for all networks, sizes and rules of a test cell, so a difference of two
 is paired, image by image. Training seeds are few, so they are not resampled: how they vary enters
-an interval by Student's t (`lib.results.comparison`).
+an interval by Student's t (`lib.results.comparison`). Where seeds are folds the mean over them is
+over all images, and how folds vary tells of networks and images at once.
 """
 
 import copy
@@ -184,7 +185,7 @@ class Family:
         # That it was made as the study says was asked when the tables were read.
         path = paths.margins(run.folder, run.train, "validation", "grid")
         held_out = margins.read(path, margins.validated(run))
-        resampled = _resampled(held_out.labels.tobytes(), settings.resamples, settings.seed)
+        resampled = _resampled(held_out.labels.tobytes(), settings.resamples, (settings.seed,))
         auc = ranking.auc(held_out.margins[0], held_out.labels, resampled)
         return bootstrap.interval(auc[1:])[0] > 0.5
 
@@ -202,7 +203,8 @@ class Family:
         settings, drawn = self.study.bootstrap, []
         for seed in self.seeds:
             outcomes = self.of_seed(question, seed)
-            resampled = _resampled(outcomes.labels.tobytes(), settings.resamples, settings.seed)
+            run = self.run(question.patch_size, seed, question.test)
+            resampled = _resampled(outcomes.labels.tobytes(), settings.resamples, drawn_by(run))
             if measure == "auc":
                 drawn.append(self._auc(question, seed, outcomes, resampled))
             else:
@@ -248,7 +250,13 @@ class Family:
         return Comparison(text, words, quantity(*drawn), bound)
 
 
+def drawn_by(run: Run) -> tuple[int, ...]:
+    """The seed of a run's resamples: each fold has its own, since its images are others."""
+    fold = run.fold(run.test)
+    return (run.study.bootstrap.seed,) if fold is None else (run.study.bootstrap.seed, fold)
+
+
 @lru_cache(maxsize=8)
-def _resampled(labels: bytes, resamples: int, seed: int) -> np.ndarray:
+def _resampled(labels: bytes, resamples: int, seed: tuple[int, ...]) -> np.ndarray:
     """`bootstrap.resample`, drawn once for all questions about the same images."""
     return bootstrap.resample(np.frombuffer(labels, np.uint8), resamples, seed)

@@ -163,11 +163,13 @@ def closer_with_smaller_theta(family: Family) -> list[Comparison]:
 def elsewhere(family: Family, *, other_gan: bool) -> list[Comparison]:
     """The grid vote against the whole image on cells of the same generator, or of others.
 
-    Where neither beats chance on a cell, they are not compared there.
+    One that is called by the other's name and more, as `stylegan2_ada`, is its variant, and the
+    same. Where neither beats chance on a cell, they are not compared there.
     """
     gan = split_cell(family.train)[1]
     others = family.study.others(family.train)
-    cells = [cell for cell in others if (split_cell(cell)[1] != gan) == other_gan]
+    same = [cell for cell in others if f"{split_cell(cell)[1]}_".startswith(f"{gan}_")]
+    cells = [cell for cell in others if (cell not in same) == other_gan]
     auc = family.by("auc")
     return [
         each

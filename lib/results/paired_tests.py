@@ -2,6 +2,7 @@
 
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
@@ -15,13 +16,18 @@ COLUMNS = ["first", "second", "seed", "difference", "only_first", "only_second",
 def comparisons(family: Family) -> pd.DataFrame:
     """McNemar's test of every pair, in every seed, at the validated epoch: a row each.
 
+    Where seeds are folds there is one test, of the images of all of them, and `seed` is the first.
     `difference` is that of the accuracies; `p_holm` is corrected for all rows (S. Holm, 1979).
     """
-    rows = []
-    for seed in family.seeds:
+    rows, seeds = [], family.seeds
+    together = [seeds] * bool(seeds) if family.study.data.folds else [[seed] for seed in seeds]
+    for (seed, *_), tested in zip(together, together, strict=True):
         for first, second in _pairs(family):
             try:
-                one, other = (family.of_seed(each, seed).right[0] for each in (first, second))
+                one, other = (
+                    np.concatenate([family.of_seed(each, seed).right[0] for seed in tested])
+                    for each in (first, second)
+                )
             except MissingVerdicts:
                 continue
             test = disagreement(one, other)

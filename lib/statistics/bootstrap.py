@@ -6,6 +6,7 @@ resample is a row of counts, how often each image was drawn, so a statistic of a
 one matrix product. Epochs whose accuracy is compared are compared on the same resamples.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ class Estimate(NamedTuple):
     epoch: int | None = None
 
 
-def resample(labels: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def resample(labels: np.ndarray, resamples: int, seed: int | Sequence[int]) -> np.ndarray:
     """How often each image is drawn, float32 (B, N), if those of each class are drawn again.
 
     Drawn is with replacement, by labels uint8 (N,); each class keeps its size.

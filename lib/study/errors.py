@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -43,7 +43,8 @@ def _explain(model: type[BaseModel], problem: Mapping[str, Any], within: tuple[s
             allowed = {*Cell.model_fields, "test_images_of"}
         else:
             for section in location[:-1]:
-                model = model.model_fields[section].annotation
+                annotation = model.model_fields[section].annotation
+                model = next(iter(get_args(annotation)), annotation)  # or None, if left out
             allowed = set(model.model_fields) - set(getattr(model, "not_in_files", ()))
         return f"{key}: {unknown('key', location[-1], sorted(allowed))}"
     if problem["type"] == "missing":

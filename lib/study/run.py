@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from lib.patches import check_patch_size
 from lib.study import paths
-from lib.study.schema import Name, Natural, Positive, Strict
+from lib.study.schema import Name, Natural, Positive, Strict, split_cell
 from lib.study.study import Study
 
 
@@ -30,6 +30,7 @@ class Run(Strict):
         check_patch_size(self.patch_size, self.study.data.image_size)
         self.study.check_cell(self.train, train=True)
         self.study.check_cell(self.test, "test_dataset, test_gan")
+        self.study.check_seed(self.seed)
         return self
 
     @property
@@ -41,6 +42,15 @@ class Run(Strict):
     def test(self) -> str:
         """The cell tested on: the training cell unless Experiment 5 names another."""
         return f"{self.test_dataset or self.dataset}-{self.test_gan or self.gan}"
+
+    def fold(self, cell: str) -> int | None:
+        """The fold of a cell on which the network is tested; None if on all of its pictures.
+
+        Of a cell with the training cell's photographs it is the one that the network has not seen:
+        a photograph lies in the same fold beside every generator.
+        """
+        photographs = split_cell(self.study.base(cell))[0]
+        return self.seed if self.study.data.folds and photographs == self.dataset else None
 
     @property
     def summary(self) -> str:

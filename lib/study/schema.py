@@ -3,6 +3,7 @@
 A source's own keys and the alterations of test images are checked by `lib.data.cells`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -119,8 +120,38 @@ class Data(Strict):
     resample: Literal["lanczos", "bicubic", "bilinear", "area"] = "lanczos"
     jpeg_quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
     """If given, every image is compressed as JPEG, 4:2:0, once: last, at `image_size`."""
-    per_class: PerClass
+    per_class: PerClass | None = None
+    folds: Annotated[int, Field(ge=2, le=8, strict=True)] | None = None
+    """Instead of `per_class`: every picture is tested once, by a network that has not seen it. Seed
+    k trains on all folds but the k-th, an eighth of which validates."""
+    most_per_class: Positive | None = None
+    """With `folds`, how many pictures of each class are drawn if there are so many."""
+    strata: str | None = None
+    """With `folds`, a regular expression that finds in a picture's name the group that it is of;
+    each group is spread evenly over the folds."""
     max_skipped: float = Field(0.01, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Data":
+        folded = {k: getattr(self, k) for k in ("folds", "most_per_class", "strata")}
+        given = [key for key, value in folded.items() if value is not None]
+        if self.per_class is not None and given:
+            raise ValueError(f"got {', '.join(given)} and per_class: with folds leave out that")
+        if self.per_class is None and not {"folds", "most_per_class"} <= set(given):
+            raise ValueError(
+                "give per_class, the images of each class in each split: {train: …, validation: "
+                "…, test: …}; or, to test every picture once, folds and most_per_class"
+            )
+        return self
+
+    @field_validator("strata")
+    @classmethod
+    def _a_pattern(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"no regular expression: {error}") from None
+        return pattern
 
 
 class Model(Strict):
@@ -142,6 +173,11 @@ class Training(Strict):
     """How many patches an epoch takes at most; all if it is not set."""
     min_patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
     """How many it takes at least, going through the patches again where there are fewer."""
+    origins: Literal["grid", "aligned", "anywhere"] = "grid"
+    """Where the patches lie that are trained on: on the grid; drawn anew in each epoch at multiples
+    of 8 px, as a JPEG's blocks lie; or anywhere."""
+    flips: bool = False
+    """Whether half of the patches, drawn anew in each epoch, are mirrored left to right."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
 

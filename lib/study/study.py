@@ -1,6 +1,7 @@
 """One study: what its file in `params/` says, checked as a whole; `lib.study.reading` reads it."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
@@ -26,6 +27,7 @@ class Study(Strict):
     train_on: list[str] = Field(min_length=1)
     patch_sizes: list[Positive] = Field(min_length=1)
     seeds: list[Natural] = Field([0], min_length=1)
+    """The training seeds; with `data.folds` the folds, all of them if not given."""
     variants: dict[Name, dict[str, Any]] = {}
     deviations: list[str] = []
     show_pictures: bool = True
@@ -38,6 +40,14 @@ class Study(Strict):
     networks: Name = Field(default_factory=lambda fields: fields.get("variant", PLAIN))
     """The variant whose networks vote: its own, or `plain` where it only votes anew."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _seeds_of_folds(cls, content: Any) -> Any:
+        data = content.get("data")
+        folds = data.get("folds") if isinstance(data, Mapping) else None
+        every = {"seeds": list(range(folds))} if isinstance(folds, int) else {}
+        return {**every, **content}
+
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
         for key in ("patch_sizes", "seeds", "train_on"):
@@ -47,6 +57,8 @@ class Study(Strict):
             raise ValueError(f"variants: {PLAIN!r} is the study's own protocol; name it otherwise")
         for size in self.patch_sizes:
             check_patch_size(size, self.data.image_size)
+        for seed in self.seeds:
+            self.check_seed(seed, "seeds")
         unaltered = sorted(set(self.cells) - set(self.altered()))
         for name in self.cells:
             if not re.fullmatch(CELL_NAME, name):
@@ -69,6 +81,15 @@ class Study(Strict):
             raise ParameterError(
                 f"{key}: cell {cell!r} holds the altered test images of {self.base(cell)!r}: it "
                 "is only tested on; train on that one, or on another"
+            )
+
+    def check_seed(self, seed: int, key: str = "seed") -> None:
+        """Raises ParameterError, under `key`, if the seed is none of the study's folds."""
+        folds = self.data.folds
+        if folds and seed >= folds:
+            raise ParameterError(
+                f"{key}: got {seed}; seed k is tested on the k-th of data.folds = {folds}, so it "
+                f"can be 0 to {folds - 1}"
             )
 
     def base(self, cell: str) -> str:
@@ -110,7 +131,7 @@ class Study(Strict):
     def network_protocol(self) -> dict[str, Any]:
         """The sections that networks and their margins depend on."""
         return {
-            "data": self.data.model_dump(exclude={"max_skipped", "per_class"}),
+            "data": self.data.model_dump(exclude={"max_skipped", "per_class", "most_per_class"}),
             "model": self.model.model_dump(),
             "training": self.training.model_dump(exclude={"device", "precision"}),
             "quirks": self.quirks.of_networks,

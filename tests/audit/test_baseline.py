@@ -1,5 +1,7 @@
 """What is reached without a network, on the networks' own test images."""
 
+from dataclasses import replace
+
 import numpy as np
 from audit_helpers import cell, jpeg_cell, picture
 
@@ -44,3 +46,14 @@ def test_files_are_judged_by_a_classifier_that_saw_other_files():
 
 def test_cells_that_are_only_tested_on_have_none():
     assert baseline(cell(np.stack([picture(0), picture(1)]), [0, 1]), FEW).empty
+
+
+def test_each_fold_is_judged_by_the_others():
+    """In the first fold fakes are the darker ones, which the other two do not know."""
+    packed = brightened(1)
+    fold = np.arange(40) // 2 % 3
+    packed = replace(packed, manifest=packed.manifest.assign(fold=fold, part=np.arange(40) // 6))
+    packed.images[fold == 0] = 255 - packed.images[fold == 0]
+    found = numbers(baseline(packed, FEW), "mean brightness")
+    assert found["accuracy"] < (fold > 0).mean() + 0.05
+    assert len(baseline(packed, FEW)["by"].unique()) == 1

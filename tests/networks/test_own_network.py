@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from lib.networks import checkpoints, classifier, own_network
+from lib.networks.batches import Batch, Batches
 from lib.networks.cpu_speed import Scorer
 from lib.networks.training import Stepper
 from lib.study import paths
-from lib.study.schema import Model, ParameterError, Quirks
+from lib.study.schema import Model, ParameterError, Quirks, Training
 
 NETS = """
 import torch
@@ -253,9 +254,10 @@ def drawn(count: int, size: int) -> torch.Tensor:
 def train(network: classifier.PatchNet, patch_size: int, precision: torch.dtype) -> Stepper:
     """Some steps, so that batch norms fold to something."""
     stepper = Stepper(network.train(), drawn(16, 32), torch.arange(16) % 2, patch_size, precision)
-    for step in range(5):
-        batch = np.random.default_rng(step).permutation(stepper.patches)[:16]
-        assert torch.isfinite(stepper.step(batch, 1e-2))
+    batches = Batches(Training(batch_size=16, learning_rate=1e-2), 0, 32, patch_size)
+    batches.keep(np.arange(16), np.arange(16) % 2)
+    for batch, rate in [next(batches.of(epoch)) for epoch in range(5)]:
+        assert torch.isfinite(stepper.step(batch, rate))
     return stepper
 
 
@@ -334,7 +336,7 @@ def test_states_are_read_back_bit_for_bit(root, name, tmp_path):
     checkpoints.restore(tmp_path, other, second.optimizer)
     for stepper in (first, second):
         torch.manual_seed(0)  # for dropout
-        stepper.step(np.arange(16), 1e-2)
+        stepper.step(Batch(np.arange(16), np.zeros((16, 2), int), np.zeros(16, bool)), 1e-2)
     for expected, found in zip(network.parameters(), other.parameters(), strict=True):
         assert torch.equal(expected, found)
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from lib.networks.batches import Batch, Batches
 from lib.networks.classifier import PatchNet
 from lib.networks.training import Stepper
-from lib.study.schema import Model
+from lib.study.schema import Model, Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 
@@ -18,8 +19,10 @@ def losses(*, replayed):
     stepper = Stepper(net, images.to("cuda"), torch.arange(8) % 2, 16, torch.bfloat16)
     if not replayed:
         stepper.update = stepper._update
-    batches = [np.arange(start, start + 32) % len(stepper.patches) for start in range(0, 384, 32)]
-    batches[5] = batches[5][:7]
+    made = Batches(Training(batch_size=32, flips=True), 0, 64, 16)
+    made.keep(np.arange(8), np.arange(8) % 2)
+    batches = [batch for epoch in range(3) for batch, _ in made.of(epoch)]
+    batches[5] = Batch(*(part[:7] for part in batches[5]))
     rates = [1e-3] * 10 + [0.0] * 2
     found = [stepper.step(*given).item() for given in zip(batches, rates, strict=True)]
     before = [parameter.clone() for parameter in net.parameters()]

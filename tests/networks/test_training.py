@@ -19,11 +19,12 @@ from lib import margins, patches
 from lib.data import packed
 from lib.data.packing.pack import pack
 from lib.networks import classifier, training
+from lib.networks.batches import Batch, Batches
 from lib.networks.cpu_speed import Scorer
-from lib.networks.scoring import ScoringSet, margins_of, score, scoring_sets
+from lib.networks.scoring import ScoringSet, margins_of, score, scoring_sets, shown
 from lib.study import paths
 from lib.study.run import Run
-from lib.study.schema import Model, ParameterError, Quirks, Training
+from lib.study.schema import Model, ParameterError, Quirks
 from lib.study.study import Study
 
 CELLS = ("leaves-gan_a", "stones-gan_a")
@@ -307,65 +308,10 @@ def test_altered_images_are_scored_at_the_validated_epoch_alone(monkeypatch):
         np.testing.assert_allclose(stored.margins[0], again, rtol=1e-4, atol=1e-5)
 
 
-def drawn(patches=40, *, seed=3, epoch=5, **how) -> list[int]:
-    return training.epoch_patches(np.arange(patches), Training(**how), seed, epoch).tolist()
-
-
-def test_an_epochs_patches_depend_on_seed_and_epoch_alone():
-    first = drawn(patches_per_epoch=12)
-    assert first == drawn(patches_per_epoch=12)
-    assert len(set(first)) == 12 and set(first) <= set(range(40))
-    assert first != drawn(patches_per_epoch=12, epoch=6)
-    assert sorted(drawn()) == list(range(40))
-
-
-def test_an_epoch_that_is_to_be_longer_goes_through_the_patches_again():
-    again = drawn(min_patches_per_epoch=100)
-    assert len(again) == 100
-    assert sorted(again[:40]) == sorted(again[40:80]) == list(range(40))
-    assert again[:40] == drawn() and again[40:80] != drawn()
-    assert len(set(again[80:])) == 20
-    assert drawn(min_patches_per_epoch=30) == drawn()
-    assert len(drawn(patches_per_epoch=30, min_patches_per_epoch=30)) == 30
-
-
-def test_an_epoch_cannot_be_shorter_and_longer():
-    with pytest.raises(ValueError, match="min_patches_per_epoch: got 31, more than .* 30"):
-        Training(patches_per_epoch=30, min_patches_per_epoch=31)
-
-
-def test_the_first_patches_are_those_of_the_first_names_of_each_class():
-    """Four patches of each of five images; by name the reals are 4, 0, 2 and the fakes 3, 1."""
-    images = torch.zeros((5, 16, 16, 3), dtype=torch.uint8)
-    labels = torch.tensor([0, 1, 0, 1, 0])
-    net = classifier.PatchNet(Model(name="test_resnet"), seed=0)
-    stepper = training.Stepper(net, images, labels, 8, torch.float32)
-    assert stepper.patches.tolist() == list(range(20))
-    stepper.keep_first(6, np.array(["real/b", "fake/z", "real/c", "fake/a", "real/a"]))
-    assert stepper.patches.tolist() == [16, 17, 18, 19, 0, 1, 12, 13, 14, 15, 4, 5]
-    stepper.keep_first(100, np.array(["real/b", "fake/z", "real/c", "fake/a", "real/a"]))
-    assert sorted(stepper.patches) == list(range(20))
-
-
-def test_the_learning_rate_stays_or_falls_as_half_a_cosine():
-    constant = Training(epochs=2, learning_rate=0.01)
-    assert training.learning_rates(constant, 1, 3) == [0.01] * 3
-    cosine = Training(epochs=2, learning_rate=0.01, schedule="cosine")
-    rates = [training.learning_rates(cosine, epoch, 2) for epoch in (0, 1)]
-    half = 0.5**0.5
-    assert np.concatenate(rates) / 0.01 == pytest.approx([1, (1 + half) / 2, 1 / 2, (1 - half) / 2])
-
-
 def test_the_history_tells_the_learning_rate():
     run = small_run(training={"epochs": 2, "batch_size": 8, "schedule": "cosine"})
     train(run)
     assert margins.history(run)["learning_rate"].tolist() == pytest.approx([1e-3, 5e-4])
-
-
-def test_a_last_batch_of_one_is_left_out():
-    sizes = [len(batch) for batch in training.batches(np.arange(9), 4)]
-    assert sizes == [4, 4]
-    assert [len(batch) for batch in training.batches(np.arange(10), 4)] == [4, 4, 2]
 
 
 def test_scoring_does_not_depend_on_the_batch_size(monkeypatch):
@@ -385,13 +331,14 @@ def scored_sets(run: Run) -> dict[tuple[str, str, str], ScoringSet]:
     for cell in CELLS:
         pack(run.study, cell, train=cell == run.train)
         data[cell] = packed.load(run.study, cell, train=cell == run.train)
-    sets = scoring_sets(run, data, torch.device("cpu"))
+    images = shown(run, data, torch.device("cpu"))
+    sets = scoring_sets(run, data, images)
     return {(scored.cell, scored.split, scored.kind): scored for scored in sets}
 
 
 def cut_all(scored: ScoringSet, patch_size: int) -> np.ndarray:
     """All patches of a set, (N, P, p, p, 3)."""
-    images = scored.images.numpy()
+    images = scored.images.numpy()[scored.index]
     per_image = scored.origins.shape[-2]
     origins = np.broadcast_to(scored.origins, (len(images), per_image, 2)).reshape(-1, 2)
     index = np.repeat(np.arange(len(images)), per_image)
@@ -410,7 +357,7 @@ def test_strips_are_the_grid_of_the_other_cells_alone(train):
     for key, scored in plain.items():
         expected = cut_all(scored, 16)
         if key == (other, "test", "grid"):
-            memory = np.frombuffer(scored.images.numpy().tobytes(), np.uint8)
+            memory = np.frombuffer(scored.images.numpy()[scored.index].tobytes(), np.uint8)
             strips = memory.reshape(8, 4, 16, 16, 3)
             assert (strips != expected).any()
             expected = strips
@@ -450,7 +397,7 @@ def test_a_network_is_trained_and_scored_with_its_quirks():
         network.load(run.folder / "last.safetensors")
         network.to(memory_format=torch.channels_last)
         scored = sets[CELLS[1], "test", "grid"]
-        z[name] = score(scorer_of(run, network), scored.images, scored.origins, 16)
+        z[name] = score(scorer_of(run, network), scored.images, scored.origins, 16, scored.index)
     stored = margins.load(run, CELLS[1]).margins[-1]
     np.testing.assert_allclose(stored, z["quirky"], rtol=1e-4, atol=1e-5)
     assert np.abs(stored - z["plain"]).max() > 0.01
@@ -581,11 +528,13 @@ def a_stepper(precision: torch.dtype = torch.float32) -> training.Stepper:
 
 def test_a_step_is_adams_on_the_patches_of_the_batch():
     steps, batch = a_stepper(), np.array([0, 7, 13, 18])
-    assert steps.patches.tolist() == list(range(20))
+    origins = patches.grid_origins(32, 16)[batch % 4].astype(np.int64)
+    mirrored = np.array([False, True, False, True])
     network = classifier.PatchNet(Model(name="test_resnet"), seed=0).train()
     optimizer = torch.optim.Adam(network.parameters())
     grids = [patches.cut(IMAGES, np.full(4, n), patches.grid_origins(32, 16), 16) for n in range(5)]
     x = torch.from_numpy(np.concatenate(grids)[batch])
+    x[1::2] = x[1::2].flip(2)  # left to right
     y = torch.from_numpy(LABELS[batch // 4])
     for rate in (1e-4, 1e-2):
         optimizer.param_groups[0]["lr"] = rate
@@ -593,7 +542,7 @@ def test_a_step_is_adams_on_the_patches_of_the_batch():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        found = steps.step(batch, rate)
+        found = steps.step(Batch(batch // 4, origins, mirrored), rate)
         torch.testing.assert_close(found, loss.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(
         steps.network.backbone.fc.weight, network.backbone.fc.weight, rtol=1e-3, atol=1e-4
@@ -602,7 +551,78 @@ def test_a_step_is_adams_on_the_patches_of_the_batch():
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_the_loss_falls(precision):
-    steps, batch = a_stepper(precision), np.arange(20)
+    steps, corners = a_stepper(precision), patches.grid_origins(32, 16).astype(np.int64)
+    batch = Batch(np.arange(20) // 4, corners[np.arange(20) % 4], np.zeros(20, bool))
     losses = [steps.step(batch, 1e-3) for _ in range(15)]
     assert losses[0].dtype == torch.float32 and losses[0].ndim == 0
     assert losses[-1] < losses[0] / 2
+
+
+# Folds: each picture is tested once, by a network that has not seen it.
+
+FOLDED = {"data": {"image_size": 32, "folds": 2, "most_per_class": 100}}
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch) -> None:
+    """Forty pictures of each class of both cells."""
+    generator = np.random.default_rng(1)
+    for cell in CELLS:
+        for label in packed.CLASSES:
+            folder = tmp_path / "many" / cell / label
+            folder.mkdir(parents=True)
+            for number in range(40):
+                pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    monkeypatch.setenv("PATCHWISE_DATA", str(tmp_path / "many"))
+
+
+def folded_run(seed: int, **changes) -> Run:
+    run = small_run(**{**FOLDED, **changes})
+    return run.model_copy(update={"seed": seed})
+
+
+def test_every_picture_is_tested_once_by_a_network_that_has_not_seen_it(many, monkeypatch):
+    tested, trained, keep = [], [], Batches.keep
+
+    def kept(self, rows, *more):
+        trained[:] = rows
+        keep(self, rows, *more)
+
+    monkeypatch.setattr(Batches, "keep", kept)
+    for seed in (0, 1):
+        run = folded_run(seed)
+        train(run)
+        own = margins.load(run, CELLS[0]).image_index.tolist()
+        validated = margins.load(run, CELLS[0], "validation").image_index.tolist()
+        assert sorted([*own, *validated, *trained]) == list(range(80))
+        assert margins.load(run, CELLS[1]).image_index.tolist() == list(range(80))
+        tested += own
+    assert sorted(tested) == list(range(80))
+
+
+def test_a_fold_is_scored_by_its_pictures_and_a_killed_run_ends_the_same(many):
+    run, cells = folded_run(1), small_study().cells
+    altered = {**cells, "leaves_blur-gan_a": {"test_images_of": CELLS[0], "blur": 1.0}}
+    run = folded_run(1, cells=altered)
+    train(run)
+    data = packed.load(run.study, CELLS[0])
+    stored = margins.load(run, CELLS[0], kind="crops")
+    rows = data.rows("test", 1)
+    assert stored.image_index.tolist() == rows.tolist()
+    assert stored.labels.tolist() == data.manifest["label"][rows].tolist()
+    network = classifier.PatchNet(run.study.model, seed=5)
+    network.load(run.folder / "last.safetensors").to(memory_format=torch.channels_last)
+    images = torch.from_numpy(data.images[rows])
+    again = score(scorer_of(run, network), images, stored.origins, 16)
+    np.testing.assert_allclose(stored.margins[-1], again, rtol=1e-4, atol=1e-5)
+    blurred = margins.load(run, "leaves_blur-gan_a")
+    base = packed.load(run.study, "leaves_blur-gan_a").manifest
+    names = base["image_id"].iloc[blurred.image_index].tolist()
+    assert names == data.manifest["image_id"].iloc[rows].tolist()
+
+
+def test_other_strata_are_another_run(many):
+    train(folded_run(0))
+    with pytest.raises(margins.RunError, match="data.strata is None there, '\\^.' here"):
+        train(folded_run(0, data={**FOLDED["data"], "strata": "^."}))

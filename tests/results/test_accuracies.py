@@ -103,6 +103,18 @@ def test_what_seeds_do_not_share_counts_once():
     assert high == pytest.approx(np.hypot(4.303 / 3**0.5, 1.96), rel=0.03)
 
 
+def test_folds_are_drawn_apart_so_that_images_and_networks_count_once(lay, gather):
+    """Equal folds: as seeds they would share their images' spread, as folds they scatter apart."""
+    folds = {"data": {"image_size": 16, "folds": 3, "most_per_class": 9}}
+    for seed in (0, 1, 2):
+        lay([1, 0, 1, 1], seed=seed, **folds)
+    draws = gather(**folds, seeds=[0, 1, 2]).draws(GRID)
+    apart = np.corrcoef(draws[:, 1:])
+    assert (draws[:, 0] == 0.75).all() and abs(apart[np.triu_indices(3, 1)]).max() < 0.2
+    low, high = Comparison("", ("", ""), draws).interval()
+    assert high - low < 0.4 * np.ptp(bootstrap.interval(draws[0, 1:]))
+
+
 def test_rules_of_one_network_are_compared_seed_by_seed(lay, gather):
     """The mean margin judges as the grid does here, so the two differ by exactly nothing."""
     lay([1, 1, 1, 1], seed=0)

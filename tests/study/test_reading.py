@@ -350,7 +350,7 @@ def test_a_run_knows_its_cells(tiny):
         ({"data/per_class/tset": 3}, ["data.per_class.tset: unknown key", "test, train, valid"]),
         (
             {"data/size": 64},
-            ["data.size: unknown key", "crop, face_margin, image_size, jpeg_quality, max_skipped"],
+            ["data.size: unknown key", "crop, face_margin, folds, image_size, jpeg_quality, max_"],
         ),
         (
             {"cells/leaves-gan_a/rael": {}},
@@ -359,6 +359,11 @@ def test_a_run_knows_its_cells(tiny):
                 "(did you mean real?)"
             ],
         ),
+        ({"data/per_class": ...}, ["data: got", "give per_class", "folds and most_per_class"]),
+        ({"data/folds": 5}, ["data: got", "folds and per_class: with folds leave out that"]),
+        ({"data/per_class": ..., "data/folds": 5}, ["data: got", "give per_class"]),
+        ({"data/folds": 9}, ["data.folds: got 9", "less than or equal to 8"]),
+        ({"data/strata": "("}, ["data.strata: got '('", "no regular expression: missing )"]),
         ({"title": ...}, ["title: missing"]),
         ({"data/image_size": ...}, ["data.image_size: missing"]),
         ({"cells/stones-gan_b/fake": ...}, ["cells.stones-gan_b.fake: missing"]),
@@ -699,3 +704,32 @@ def test_notebooks_in_which_patches_vote_refuse_the_whole_image(notebook):
     whole = {**assigned(notebook), "patch_size": 64}
     with pytest.raises(ParameterError, match="64 px is the whole image"):
         eval(ast.unparse(asking(notebook)), {"reading": reading, "globals": lambda: whole})  # noqa: S307
+
+
+FOLDS = {"data/per_class": ..., "data/folds": 3, "data/most_per_class": 50}
+
+
+def test_with_folds_seeds_are_the_folds(tiny):
+    tiny(FOLDS)
+    assert reading.load("tiny").seeds == [0, 1, 2]
+    tiny({**FOLDS, "seeds": [2]})
+    assert reading.load("tiny").seeds == [2]
+    tiny({**FOLDS, "seeds": [0, 3]})
+    assert "seeds: got 3; seed k is tested on the k-th of data.folds = 3" in message(
+        reading.load, "tiny"
+    )
+    tiny(FOLDS)
+    assert "seed: got 3" in message(reading.run, **{**RUN, "seed": 3})
+
+
+def test_only_cells_with_the_training_cells_photographs_are_tested_by_fold(tiny):
+    more = {"leaves-gan_c": TINY["cells"]["leaves-gan_a"]}
+    more["leaves_blur-gan_a"] = {"test_images_of": "leaves-gan_a", "blur": 1.0}
+    more["stones_blur-gan_b"] = {"test_images_of": "stones-gan_b", "blur": 1.0}
+    tiny({**FOLDS, "cells": {**TINY["cells"], **more}})
+    run = reading.run(**{**RUN, "seed": 2})
+    folds = {cell: run.fold(cell) for cell in run.study.cells}
+    own = ("leaves-gan_a", "leaves-gan_c", "leaves_blur-gan_a")
+    assert folds == {cell: 2 if cell in own else None for cell in run.study.cells}
+    tiny()
+    assert reading.run(**RUN).fold("leaves-gan_a") is None

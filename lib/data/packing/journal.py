@@ -55,20 +55,20 @@ class Draft:
 
         `recipe` is all that the images depend on; a draft of another is discarded.
         """
-        self.folder, side = folder, recipe["data"]["image_size"]
+        self.folder, self.side = folder, recipe["data"]["image_size"]
         self.images, self.journal = folder / "images.npy", folder / "journal.jsonl"
         stored = folder / "recipe.json"
         if not stored.is_file() or without_none(json.loads(stored.read_text("utf-8"))) != recipe:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            need, free = rows * side**2 * 3, shutil.disk_usage(folder).free
+            need, free = rows * self.side**2 * 3, shutil.disk_usage(folder).free
             if need > free:
                 raise PackingError(
                     f"{folder.parent}: packing needs {need / 1e9:.1f} GB and {free / 1e9:.1f} GB "
                     "are free; free some space, or set PATCHWISE_WORK to a folder on a larger disk"
                 )
             with open(self.images, "wb") as file:
-                write_header(file, rows, side)
+                write_header(file, rows, self.side)
                 file.truncate(file.tell() + need)
             paths.write_whole(stored, lambda p: p.write_text(json.dumps(recipe), "utf-8"))
         self.journal.touch()
@@ -88,6 +88,12 @@ class Draft:
     def used(self) -> list[Entry]:
         """The entries of the pictures that became rows."""
         return [entry for entry in self.entries if entry.row is not None]
+
+    def cut(self, rows: int) -> None:
+        """Leaves the array so many rows, where fewer pictures were there than were asked for."""
+        with open(self.images, "r+b") as images:
+            write_header(images, rows, self.side)
+            images.truncate(images.tell() + rows * self.side**2 * 3)
 
     def forget(self, label: int) -> None:
         """Drops one class, whose pictures are then drawn anew."""

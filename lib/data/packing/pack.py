@@ -16,7 +16,8 @@ import pandas as pd
 from filelock import FileLock
 
 from lib.data import cells, packed, perturbations
-from lib.data.packed import CLASSES, COLUMNS, FACTS, SPLITS
+from lib.data.packed import CLASSES, COLUMNS, FACTS, FOLDS, SPLITS
+from lib.data.packing import folds
 from lib.data.packing.journal import Draft, write_header
 from lib.data.packing.selection import Drawing
 from lib.data.packing.workers import Workers
@@ -64,8 +65,8 @@ def pack(study: Study, cell: str, *, train: bool = False) -> str:
 def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> None:
     """Draws a cell's pictures beside `folder`, which gets its name once all are there."""
     recipe, given = packed.recipe(study, cell, splits), study.cells[cell]
-    per_class, max_skipped = recipe["data"]["per_class"], study.data.max_skipped
-    each = sum(per_class.values())
+    per_class, max_skipped = recipe["data"].get("per_class", {}), study.data.max_skipped
+    each = sum(per_class.values()) or study.data.most_per_class
     draft, rows = Draft(paths.beside(folder), recipe, 2 * each), iter(range(2 * each))
     # The test photographs of a dataset are the same beside every generator.
     keys = [f"{study.data.seed}/real/{cell.partition('-')[0]}", f"{study.data.seed}/fake/{cell}"]
@@ -75,15 +76,24 @@ def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     with Workers([given.real, given.fake], study.data_of(cell), left, processes) as workers:
         drawing = Drawing(draft, workers, keys, each)
         drawing.forget_outdated(max_skipped)
+        if study.data.folds and not draft.of_class(0):
+            draft.forget(1)  # whose rows come after those of the reals
         for split, label in itertools.product(per_class, (0, 1)):
             drawing.fill(label, split, list(itertools.islice(rows, per_class[split])))
+        for label in (0, 1) if study.data.folds else ():
+            first = sum(entry.label < label for entry in draft.used())  # after the reals
+            drawing.fill(label, SPLITS[0], list(range(first, first + each)), folds=True)
         drawing.check_skipped(max_skipped)
         classes = {name: drawing.about(label) for label, name in enumerate(CLASSES)}
-    table = draft.table(["name", *COLUMNS[1:], *FACTS])
+    table, columns = draft.table(["name", "identity", *COLUMNS[1:], *FACTS]), COLUMNS
+    if study.data.folds:
+        draft.cut(len(table))
+        dealt = folds.deal(table, study.data.folds, study.data.strata, keys)
+        table, columns = table.join(dealt), COLUMNS + FOLDS
     names = zip(table["label"], table["name"], strict=True)
     table["image_id"] = [f"{CLASSES[label]}/{name}" for label, name in names]
     table = table.astype({"label": np.uint8, "bytes": np.float64, "quality": np.float64})
-    table[COLUMNS].to_parquet(draft.folder / "manifest.parquet", index=False)
+    table[columns].to_parquet(draft.folder / "manifest.parquet", index=False)
     table[FACTS].to_parquet(draft.folder / "files.parquet", index=False)
     _finish(draft.folder, folder, recipe, classes)
     for scaffold in ("journal.jsonl", "recipe.json"):
@@ -113,13 +123,14 @@ def _alter(folder: Path, study: Study, cell: str, how: Altered) -> None:
 def _finish(draft: Path, folder: Path, recipe: dict[str, Any], classes: dict[str, Any]) -> None:
     """Writes what is to be known of a packed cell, and gives it its final name.
 
-    Its hashes are the SHA-256 of each split's names, labels and pixels.
+    Its hashes are the SHA-256 of each split's names, labels, folds and pixels.
     """
     pixels, hashes = np.load(draft / "images.npy", mmap_mode="r"), {}
     for split, rows in pd.read_parquet(draft / "manifest.parquet").groupby("split"):
         digest = hashlib.sha256("\n".join(rows["image_id"]).encode())
-        for row, label in zip(rows.index, rows["label"], strict=True):
-            digest.update(bytes([label]) + pixels[row].tobytes())
+        told = rows[[name for name in ("label", *FOLDS) if name in rows]]
+        for row, numbers in zip(rows.index, told.itertuples(index=False), strict=True):
+            digest.update(bytes(numbers) + pixels[row].tobytes())
         hashes[str(split)] = digest.hexdigest()
     side = {"recipe": recipe, "hashes": hashes, **classes}
     (draft / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")

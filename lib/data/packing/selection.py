@@ -2,7 +2,8 @@
 
 A class's names are put in an order that the data seed fixes, and each split takes the next ones,
 the test split first. A picture is passed over if its identity, or a near duplicate of it, stands
-in another split already.
+in another split already. With folds all pictures stand in one split, and `lib.data.packing.folds`
+keeps such pictures together.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ class _Deck:
             known = f"\n{name}\t{source.split(name)}\t{source.identity(name)}"
             listing.update(known.encode("utf-8", "surrogateescape"))
         self.listing = listing.hexdigest()  # of the key, and of what is known of all names
-        self.order = _order(key, len(self.names))  # int64 (N,): indices into the names
+        self.order = generator_of(key).permutation(len(self.names))  # indices into the names
 
     def exhausted(self, drawn: list[Entry]) -> bool:
         """Whether nothing is left to draw for the split that was drawn last."""
@@ -69,8 +70,10 @@ class Drawing:
             if too_few or too_many or any(entry.listing != deck.listing for entry in drawn):
                 self.draft.forget(deck.label)
 
-    def fill(self, label: int, split: str, rows: list[int]) -> None:
+    def fill(self, label: int, split: str, rows: list[int], *, folds: bool = False) -> None:
         """Draws one class until every row of one split, in their order, has its picture.
+
+        With `folds` as many have one as there are pictures, whatever split their publisher says.
 
         Raises:
             PackingError: if too few are usable, or a picture stands in both classes. What was drawn
@@ -82,7 +85,8 @@ class Drawing:
             return
         deck = self.decks[label]
         title, there = deck.source.title, len(rows) - len(missing)
-        part = _Part(self.draft, deck, split, [other.source.title for other in self.decks])
+        titles = [other.source.title for other in self.decks]
+        part = _Part(self.draft, deck, split, titles, folds)
         with (
             closing(part.entries(self.workers)) as entries,
             self.draft.writing() as add,
@@ -95,6 +99,8 @@ class Drawing:
                 add(entry, {**outcome.facts, "source": title}, outcome.pixels)
                 if not missing:
                     return
+        if folds:
+            return
         published = any(map(deck.source.split, deck.names))
         limited = f" (in the {split} split, its publisher's {split} alone)" * published
         raise PackingError(
@@ -144,15 +150,19 @@ class Drawing:
 class _Part:
     """One split of one class while it is drawn: what may not stand in it, and what already does.
 
-    Other splits do not change meanwhile. `titles` are the sources', by label.
+    Other splits do not change meanwhile, nor does with `folds`, which part each class by itself,
+    the other class. `titles` are the sources', by label.
     """
 
-    def __init__(self, draft: Draft, deck: _Deck, split: str, titles: list[str]) -> None:
-        self.deck, self.split, self.titles = deck, split, titles
+    def __init__(
+        self, draft: Draft, deck: _Deck, split: str, titles: list[str], folds: bool
+    ) -> None:
+        self.deck, self.split, self.titles, self.folds = deck, split, titles, folds
         used = draft.used()
         self.drawn = {entry.name for entry in draft.of_class(deck.label)}
         self.files = {entry.sha256: entry for entry in used}
-        self.elsewhere = [entry for entry in used if entry.split != split]
+        apart = lambda entry: entry.label != deck.label if folds else entry.split != split  # noqa: E731
+        self.elsewhere = [entry for entry in used if apart(entry)]
         self.fingerprints = near_duplicates.bits([entry.phash for entry in self.elsewhere])
         self.identities = {e.identity: e for e in self.elsewhere if e.label == deck.label}
         self.identities.pop(None, None)  # of whom the publisher does not tell
@@ -178,7 +188,8 @@ class _Part:
         """The names to read, in drawing order."""
         deck = self.deck
         for name in (deck.names[index] for index in deck.order):
-            if name in self.drawn or deck.source.split(name) not in (None, self.split):
+            others = not self.folds and deck.source.split(name) not in (None, self.split)
+            if name in self.drawn or others:
                 continue
             identity = deck.source.identity(name)
             entry = Entry(deck.label, name, self.split, deck.listing, identity)
@@ -213,7 +224,7 @@ class _Part:
             self.files[entry.sha256] = entry
 
 
-def _order(key: str, count: int) -> np.ndarray:
-    """A random order of `count` names that depends on `key` alone: int64 (count,)."""
+def generator_of(key: str) -> np.random.Generator:
+    """A generator whose numbers depend on `key` alone."""
     seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:16], "big")
-    return np.random.default_rng(seed).permutation(count)
+    return np.random.default_rng(seed)

@@ -729,9 +729,9 @@ def test_packing_does_not_hold_the_images(make_study, draw):
 
 @pytest.mark.parametrize("count", [1, 2, 50])
 def test_an_order_holds_every_name_once_and_depends_on_its_key(count):
-    order = selection._order("0/real/leaves", count).tolist()
+    order = selection.generator_of("0/real/leaves").permutation(count).tolist()
     assert sorted(order) == list(range(count))
-    assert order == selection._order("0/real/leaves", count).tolist()
+    assert order == selection.generator_of("0/real/leaves").permutation(count).tolist()
     if count == 50:
-        assert order != selection._order("1/real/leaves", count).tolist()
-        assert order != selection._order("0/fake/leaves", count).tolist()
+        assert order != selection.generator_of("1/real/leaves").permutation(count).tolist()
+        assert order != selection.generator_of("0/fake/leaves").permutation(count).tolist()

@@ -1,0 +1,50 @@
+"""The rows of a study's folds as one: what comes out on all of its images."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t
+
+from lib.statistics.bootstrap import LEVEL
+from lib.study.schema import split_cell
+from lib.study.study import Study
+
+KEYS = [
+    *("experiment", "train", "test", "variant", "patch_size", "unit", "rule", "theta"),
+    *("reading", "statistic"),
+]
+
+
+def pooled(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
+    """Of tidy rows, those of all folds together, under the first fold's number.
+
+    A value is the folds' mean, weighted by their images: of accuracies and rates that is the one on
+    all images; of an AUC it is what ranking within folds comes to, since networks are not on one
+    scale (G. Forman, M. Scholz, SIGKDD Explorations 2010). Its interval is Student's t over folds,
+    whose images are others, so that it knows images and networks; on cells that every network
+    judges whole, whose images the folds share, their own intervals are added in quadrature. Numbers
+    that folds have without intervals have none. What only some folds have yet is left out.
+    """
+    counts = rows.groupby(["train", "variant", "patch_size"])["seed"].transform("nunique")
+    together = rows.groupby(KEYS, dropna=False, sort=False)
+    lines = [_line(study, part) for _, part in together if len(part) == counts[part.index[0]]]
+    return pd.DataFrame(lines, columns=rows.columns).astype(rows.dtypes)
+
+
+def _line(study: Study, part: pd.DataFrame) -> pd.Series:
+    """The folds' rows of one number as one row."""
+    line, images = part.iloc[0].copy(), part["n_images"].astype(float)
+    values = part["value"].astype(float)
+    line["value"] = np.average(values, weights=images)
+    line["epoch"] = pd.NA
+    base = study.base(line["test"])
+    apart = split_cell(base)[0] == split_cell(line["train"])[0]
+    if apart:
+        line["n_images"], line["n_patches"] = part["n_images"].sum(), part["n_patches"].sum()
+    half = np.nan
+    if len(part) > 1 and part["low"].notna().all():
+        spread = t.ppf((1 + LEVEL) / 2, len(part) - 1) * values.std(ddof=1) / len(part) ** 0.5
+        shared = 0.0 if apart else (part["high"] - part["low"]).mean() / 2
+        half = np.hypot(spread, shared)
+    ends = np.array([line["value"] - half, line["value"] + half])
+    line["low"], line["high"] = np.clip(ends, 0, 1) if values.between(0, 1).all() else ends
+    return line
