@@ -31,6 +31,8 @@ except ParameterError as error:
     sys.exit(str(error))
 
 SIZE = STUDY.data.image_size
+ELSEWHERE = any(study.training.origins != STUDY.training.origins for study in VARIANTS.values())
+WHICH = ["displaced", "places"]
 QUIRKY = [name for name, study in VARIANTS.items() if study.quirks != STUDY.quirks]
 GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
 RESULTS = paths.results(NAME)
@@ -74,6 +76,7 @@ PACKED = str(paths.packed(NAME, "{cell}") / "packed.json")
 AUDIT = str(RESULTS / "audit" / "{cell}" / "cues.csv")
 NETWORK = str(RESULTS / "runs" / "{train}" / "{variant}" / "p{size}" / "seed{seed}")
 TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
+PLACES = str(RESULTS / "tables" / "a3" / "{train}__{which}.csv")
 EFFECTS = str(RESULTS / "tables" / "a1" / "{train}.csv")
 
 # ipykernel warns, in every notebook, that it talks to this machine over TCP. A cell that takes an
@@ -104,6 +107,7 @@ rule report:
         notebook=ancient(paths.NOTEBOOKS / "06_report.ipynb"),
         results=[file for run in RUNS if run.variant not in QUIRKY for file in results(run)],
         effects=expand(EFFECTS, train=STUDY.train_on) if QUIRKY else [],
+        places=expand(PLACES, train=STUDY.train_on, which=WHICH) if ELSEWHERE else [],
         audits=expand(AUDIT, cell=STUDY.cells),
     output:
         str(paths.report(NAME)),

@@ -34,10 +34,32 @@ def grid_origins(image_size: int, patch_size: int) -> np.ndarray:
     return np.stack(np.meshgrid(starts, starts, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
+def displaced_origins(
+    image_size: int, patch_size: int, distance: int, axes: tuple[bool, bool]
+) -> np.ndarray:
+    """The origins (P, 2) of the grid's patches, displaced by 0 to `patch_size` px down or across.
+
+    `axes` tells along which of the two. The last row, or column, or both, which such distances
+    would carry out of the image, are left out at any distance, so that P does not depend on it.
+    """
+    along = np.array(axes)
+    grid = grid_origins(image_size, patch_size)
+    inside = (grid + along * patch_size <= image_size - patch_size).all(axis=1)
+    return (grid[inside] + along * distance).astype(np.int32)
+
+
 def crop_origins(
-    image_ids: Sequence[str], image_size: int, patch_size: int, count: int, *, seed: int
+    image_ids: Sequence[str],
+    image_size: int,
+    patch_size: int,
+    count: int,
+    *,
+    seed: int,
+    step: int = 1,
 ) -> np.ndarray:
     """The origins (N, count, 2) of random squares within N images, uniform over all positions.
+
+    Or over those at multiples of `step` px alone.
 
     They depend on the study's data seed, the image's name and the patch size alone: the same in all
     epochs and training seeds, whatever the other images are. Raises ValueError if `count`, per
@@ -51,7 +73,8 @@ def crop_origins(
     for row, image_id in enumerate(image_ids):
         digest = hashlib.sha256(f"{seed}/{image_id}/{patch_size}".encode()).digest()
         generator = np.random.default_rng(int.from_bytes(digest[:16], "big"))
-        origins[row] = generator.integers(0, image_size - patch_size + 1, (count, 2))
+        last = (image_size - patch_size) // step
+        origins[row] = generator.integers(0, last + 1, (count, 2)) * step
     return origins
 
 

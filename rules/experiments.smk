@@ -67,6 +67,30 @@ rule generalize:
         EXECUTE
 
 
+rule places:
+    input:
+        notebook=ancient(paths.NOTEBOOKS / "A3_where_crops_fail.ipynb"),
+        runs=lambda wildcards: networks(wildcards.train),
+        tables=lambda wildcards: [
+            file
+            for run in RUNS
+            if (run.train, run.variant) == (wildcards.train, PLAIN)
+            for file in results(run)
+        ],
+        audits=AUDIT.replace("{cell}", "{train}"),
+    output:
+        [PLACES.replace("{which}", which) for which in WHICH],
+    log:
+        str(LOGS / "A3_where_crops_fail__{train}.ipynb"),
+    params:
+        flags=flags,
+        code=digest("A3_where_crops_fail"),
+        study=digest_of("voting", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
+    retries: 2
+    shell:
+        EXECUTE
+
+
 rule quirks:
     input:
         notebook=ancient(paths.NOTEBOOKS / "A1_quirks.ipynb"),

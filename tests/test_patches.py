@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from pydantic import ValidationError
 
-from lib.patches import assemble, crop_origins, cut, grid_origins, strips
+from lib.patches import assemble, crop_origins, cut, displaced_origins, grid_origins, strips
 
 SIZES = st.sampled_from([(8, 2), (8, 8), (12, 4), (16, 4), (16, 8), (18, 3), (32, 16)])
 NAMES = st.lists(st.text("ab0/_.é", max_size=8), min_size=1, max_size=6, unique=True)
@@ -187,3 +187,23 @@ def test_crops_are_odd_wherever_a_study_is_accepted(make_study, image_size, patc
 def test_a_patch_size_that_does_not_tile_the_image_is_refused(patch_size):
     with pytest.raises(ValueError, match=rf"{patch_size} does not divide .* 64; .*\[8, 16, 32, 64"):
         grid_origins(64, patch_size)
+
+
+def test_displaced_patches_stay_inside_and_keep_their_number():
+    both = (True, True)
+    assert displaced_origins(64, 16, 0, both).tolist() == [
+        [row, column] for row in (0, 16, 32) for column in (0, 16, 32)
+    ]
+    assert (displaced_origins(64, 16, 5, both) % 16 == 5).all()
+    down, across = (displaced_origins(64, 16, 16, axes) for axes in ((1, 0), (0, 1)))
+    assert down.tolist() == [[row, column] for row in (16, 32, 48) for column in (0, 16, 32, 48)]
+    assert across.tolist() == [[row, column] for row in (0, 16, 32, 48) for column in (16, 32, 48)]
+    assert displaced_origins(64, 32, 7, both).tolist() == [[7, 7]]
+    assert down.dtype == np.int32
+
+
+def test_crops_may_lie_on_a_lattice():
+    ids, args = ["a", "b", "c"], (64, 16, 201)
+    free, aligned = crop_origins(ids, *args, seed=0), crop_origins(ids, *args, seed=0, step=8)
+    assert set(aligned.ravel().tolist()) == set(range(0, 49, 8))
+    assert set(free.ravel().tolist()) == set(range(49))

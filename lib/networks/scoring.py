@@ -114,20 +114,22 @@ def score(
     return z.reshape(count, per_image).cpu().numpy()
 
 
-def margins_of(run: Run, images: np.ndarray) -> np.ndarray:
-    """What a finished run's network gives the grid patches of any images, at the validated epoch.
+def margins_of(run: Run, images: np.ndarray, origins: np.ndarray | None = None) -> np.ndarray:
+    """What a finished run's network gives patches of any images, at the validated epoch.
 
-    Of images uint8 (N, S, S, 3) RGB, of the study's image size and in place of the test cell's, the
-    margins are float32 (N, P). Raises RunError if there is no such run, or it was made otherwise.
+    Of images uint8 (N, S, S, 3) RGB, of the study's image size and in place of the test cell's, and
+    of origins int32 (P, 2) or (N, P, 2), by default the grid's, the margins are float32 (N, P).
+    Raises RunError if there is no such run, or it was made otherwise.
     """
     folder, study = margins.require(run), run.study
     margins.refuse_mixing(folder, margins.protocol(run))
     network = PatchNet(study.model, seed=run.seed, patch_size=run.patch_size, quirks=study.quirks)
     network.load(folder / "best.safetensors").to(pick_device(study.training.device))
     scorer = Scorer(network, DTYPES[margins.read_config(folder)["precision"]])
-    pixels = strips(images, run.patch_size) if _is_folded(run, run.test) else images
-    origins = grid_origins(study.data.image_size, run.patch_size)
-    return score(scorer, torch.from_numpy(pixels), origins, run.patch_size)
+    if origins is None:
+        origins = grid_origins(study.data.image_size, run.patch_size)
+        images = strips(images, run.patch_size) if _is_folded(run, run.test) else images
+    return score(scorer, torch.from_numpy(images), origins, run.patch_size)
 
 
 def _is_folded(run: Run, cell: str) -> bool:

@@ -120,6 +120,7 @@ def chosen(family: Family, rows: pd.DataFrame) -> pd.DataFrame:
     `rows` are the tables', see `read`.
     """
     own = rows[(rows["train"] == family.train) & (rows["variant"] == family.study.variant)]
+    own = own[own["rule"].isin(("grid", "whole"))]
     known = own[own["statistic"] == "validation_accuracy"].groupby("patch_size")["value"].mean()
     lines = headline(family).query("rule != 'none'")
     return lines[lines["patch_size"] == known.idxmax()] if len(known) else lines[:0]

@@ -40,8 +40,10 @@ def _line(study: Study, part: pd.DataFrame) -> pd.Series:
     apart = split_cell(base)[0] == split_cell(line["train"])[0]
     if apart:
         line["n_images"], line["n_patches"] = part["n_images"].sum(), part["n_patches"].sum()
+    if len(part) == 1:  # a variant of one fold keeps its own interval, over images alone
+        return line
     half = np.nan
-    if len(part) > 1 and part["low"].notna().all():
+    if part["low"].notna().all():
         spread = t.ppf((1 + LEVEL) / 2, len(part) - 1) * values.std(ddof=1) / len(part) ** 0.5
         shared = 0.0 if apart else (part["high"] - part["low"]).mean() / 2
         half = np.hypot(spread, shared)

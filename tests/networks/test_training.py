@@ -418,6 +418,9 @@ def test_a_finished_network_gives_any_images_their_margins(quirks):
         again = margins_of(run, images)
         np.testing.assert_allclose(again, stored.margins[0], rtol=1e-4, atol=1e-5)
         assert np.abs(margins_of(run, 255 - images) - again).max() > 1e-3
+        crops = margins.load(run, run.test, kind="crops", epoch=margins.validated(run))
+        elsewhere = margins_of(run, images, crops.origins)
+        np.testing.assert_allclose(elsewhere, crops.margins[0], rtol=1e-4, atol=1e-5)
     with pytest.raises(margins.RunError, match="training.epochs"):
         margins_of(small_run(quirks=quirks, variant=run.variant, training={"epochs": 9}), images)
 
