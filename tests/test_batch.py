@@ -131,6 +131,11 @@ def test_only_quirks_of_pixels_train_networks_and_all_are_compared(checkout):
     }
 
 
+def test_studies_that_train_elsewhere_than_on_the_grid_ask_where_crops_fail(checkout):
+    assert "places" in would_run(checkout, study="crops")
+    assert not list(checkout.glob("results/smoke/tables/a3/*"))
+
+
 def test_nothing_is_run_again_when_nothing_has_changed(checkout):
     assert would_run(checkout) == set()
 

@@ -141,46 +141,45 @@ def test_a_fake_that_nearly_is_a_photograph_is_passed_over(make_study, leaves):
     assert name == "copy.png" and "real/0000.png" in reason
 
 
-def test_an_interrupted_packing_goes_on(make_study, leaves, monkeypatch):
-    study, read, seen = make_study(data=DATA), FileSource.read, []
-    pack.pack(study, CELL)
-    whole = load(study, CELL)
-    kept = whole.images.copy(), whole.manifest, whole.side["hashes"]
-    shutil.rmtree(paths.packed(study.name, CELL))
-    for stop in (7, 40, 60):
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Packs a cell until so many pictures were read, and lets later packings go on."""
 
-        def stopping(self, name, stop=stop):
-            if len(seen) == stop:
+    def go(study, after: int) -> None:
+        read, seen = FileSource.read, []
+
+        def stopping(self, name):
+            if len(seen) == after:
                 raise KeyboardInterrupt
             seen.append(name)
             return read(self, name)
 
-        monkeypatch.setattr(FileSource, "read", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            pack.pack(study, CELL)
-    monkeypatch.setattr(FileSource, "read", read)
+        with monkeypatch.context() as patched:
+            patched.setattr(FileSource, "read", stopping)
+            with pytest.raises(KeyboardInterrupt):
+                pack.pack(study, CELL)
+
+    return go
+
+
+def test_an_interrupted_packing_goes_on(make_study, leaves, interrupt):
+    study = make_study(data=DATA)
+    pack.pack(study, CELL)
+    whole = load(study, CELL)
+    pixels = whole.images.copy()
+    shutil.rmtree(paths.packed(study.name, CELL))
+    for after in (7, 33, 30):
+        interrupt(study, after)
     pack.pack(study, CELL)
     again = load(study, CELL)
-    np.testing.assert_array_equal(again.images, kept[0])
-    pd.testing.assert_frame_equal(again.manifest, kept[1])
-    assert again.side["hashes"] == kept[2]
+    np.testing.assert_array_equal(again.images, pixels)
+    pd.testing.assert_frame_equal(again.manifest, whole.manifest)
+    assert again.side["hashes"] == whole.side["hashes"]
 
 
-def test_reals_that_changed_meanwhile_are_drawn_anew_with_the_fakes(
-    make_study, leaves, monkeypatch
-):
-    study, read, seen = make_study(data=DATA), FileSource.read, []
-
-    def stopping(self, name):
-        if len(seen) == 60:
-            raise KeyboardInterrupt
-        seen.append(name)
-        return read(self, name)
-
-    monkeypatch.setattr(FileSource, "read", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        pack.pack(study, CELL)
-    monkeypatch.setattr(FileSource, "read", read)
+def test_reals_that_changed_meanwhile_are_drawn_anew_with_the_fakes(make_study, leaves, interrupt):
+    study = make_study(data=DATA)
+    interrupt(study, 60)
     for file in leaves["leaves"][:4]:
         file.unlink()
     pack.pack(study, CELL)
