@@ -95,8 +95,9 @@ def trained(study: Study) -> list[Family]:
 def headline(family: Family) -> pd.DataFrame:
     """How often single patches, votes over the grid and whole images are right, size by size.
 
-    `accuracy`, `tpr` and `tnr` are in [0, 1], at the validated epoch and over all seeds; `text` is
-    the accuracy with its interval. What was not voted on yet is left out.
+    `accuracy`, `tpr` and `tnr` are in [0, 1], at the validated epoch and over all seeds; so is
+    `alike`, how often one answer for every image would be right. `text` is the accuracy with its
+    interval. What was not voted on yet is left out.
     """
     lines = []
     both = [(size, ask(size)) for size in family.sizes for ask in (family.patch, family.image)]
@@ -108,9 +109,11 @@ def headline(family: Family) -> pd.DataFrame:
                 np.mean([each.right[:, each.labels == label].mean() for each in by_seed])
                 for label in (1, 0)
             )
+            share = np.mean([each.labels.mean() for each in by_seed])
             text = percent(accuracy.value, *np.clip(accuracy.interval(), 0, 1))
-            lines.append((size, question.rule, accuracy.value, fakes, reals, text))
-    rates = dict.fromkeys(("accuracy", "tpr", "tnr"), float)
+            numbers = accuracy.value, fakes, reals, max(share, 1 - share)
+            lines.append((size, question.rule, *numbers, text))
+    rates = dict.fromkeys(("accuracy", "tpr", "tnr", "alike"), float)
     return pd.DataFrame(lines, columns=["patch_size", "rule", *rates, "text"]).astype(rates)
 
 

@@ -19,8 +19,8 @@ def given(make_study, **cells):
     [
         (
             {"kind": "file", "path": "gan_a"},
-            r"fake\.kind: unknown source; allowed: celeba, files, imagefolder, lsun, simulated "
-            r"\(did you mean files\?\)",
+            r"fake\.kind: unknown source; allowed: celeba, files, imagefolder, lsun, random_face, "
+            r"simulated \(did you mean files\?\)",
         ),
         (
             {"kind": "files", "pth": "gan_a"},

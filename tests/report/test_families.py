@@ -181,7 +181,15 @@ def test_the_headline_is_the_mean_over_seeds_and_tells_the_rates_apart(make_run,
         finish(run, np.array(z)[None, :, None], [0, 0, 1, 1], [0.5])
         vote(run)
     (line,) = families.headline(families.trained(run.study)[0]).itertuples()
-    assert (line.accuracy, line.tpr, line.tnr) == (0.5, 0.75, 0.25)
+    assert (line.accuracy, line.tpr, line.tnr, line.alike) == (0.5, 0.75, 0.25, 0.5)
+
+
+def test_the_headline_tells_what_one_answer_for_all_would_get(make_run, finish):
+    run = make_run(16, patch_sizes=[16])
+    finish(run, np.ones((1, 4, 1)), [0, 0, 0, 1], [0.5])
+    vote(run)
+    (line,) = families.headline(families.trained(run.study)[0]).itertuples()
+    assert (line.accuracy, line.alike) == (0.25, 0.75)
 
 
 def test_what_was_not_voted_on_is_no_headline(family):
