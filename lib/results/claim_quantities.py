@@ -4,7 +4,7 @@ The paper's sizes are px of an image of 256 px. Of smaller images a size counts 
 that is the same share of the image's side. Sizes whose networks learned nothing are left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import combinations, pairwise
 
 from lib.results.accuracies import Family, Question
@@ -24,26 +24,17 @@ CEILING = 0.995
 
 def differences(family: Family) -> list[Comparison]:
     """The per-patch measures of all pairs of sizes, larger minus smaller size."""
+    what, patch = "a single patch of", family.patch
     return [
-        _less(
-            family,
-            f"a single patch of {large} px",
-            family.patch(large),
-            f"one of {small} px",
-            family.patch(small),
-        )
+        _less(family, f"{what} {large} px", f"one of {small} px", patch(large), patch(small))
         for large, small in combinations(family.learned, 2)
     ]
 
 
 def little(family: Family) -> list[Comparison]:
     """The same differences both ways about, each of which is to be less than `LITTLE`."""
-    both = [*differences(family), *map(_reversed, differences(family))]
-    return [each._replace(bound=-LITTLE) for each in both]
-
-
-def _reversed(each: Comparison) -> Comparison:
-    return each._replace(draws=-each.draws, words=each.words[::-1])
+    one = [each._replace(bound=-LITTLE) for each in differences(family)]
+    return one + [each._replace(draws=-each.draws, words=each.words[::-1]) for each in one]
 
 
 def best(
@@ -57,18 +48,12 @@ def best(
     others = [size for size in sizes if size != own]
     if own is None or not others:
         return []
-    each = [
-        _less(family, f"{what} {own} px", question(own), f"that of {size} px", question(size))
-        for size in others
-    ]
-    mean = _less(
-        family,
-        f"{what} {own} px",
-        question(own),
-        "the mean of the other sizes",
-        *map(question, others),
+    against = {"the mean of the other sizes": others, **{f"that of {p} px": [p] for p in others}}
+    mean, *each = (
+        _less(family, f"{what} {own} px", name, question(own), *map(question, those))
+        for name, those in against.items()
     )
-    return [mean, *(comparison._replace(bound=-AS_WELL) for comparison in each)]
+    return [mean, *_nearly(each)]
 
 
 def smaller_is_better(family: Family) -> list[Comparison]:
@@ -76,40 +61,36 @@ def smaller_is_better(family: Family) -> list[Comparison]:
 
     The first is to be above zero, the others less than a point below.
     """
-    sizes = several(family)
+    sizes, image = several(family), family.image
     ends = [(sizes[0], sizes[-1])] if len(sizes) > 1 else []
     every = [*ends, *(pairwise(sizes) if len(sizes) > 2 else [])]
-    found = [
-        _less(family, *_vote(family, small), f"that of {large} px", family.image(large))
+    against = [
+        _less(family, f"the vote at {small} px", f"that of {large} px", image(small), image(large))
         for large, small in every
     ]
-    return found[:1] + [each._replace(bound=-AS_WELL) for each in found[1:]]
+    return against[:1] + _nearly(against[1:])
 
 
 def beats_whole(family: Family, test: str | None = None) -> list[Comparison]:
     """Each size's grid vote against the whole image, on a test cell."""
-    where, whole = f" on {test}" if test else "", f"the whole image{'’s network' * (not test)}"
+    where = f"the whole image on {test}" if test else "the whole image’s network"
+    whole = family.whole(test)
     if family.study.data.image_size not in family.learned:
         return []
     return [
-        _less(family, *_vote(family, size, test), whole + where, family.whole(test))
+        _less(family, f"the vote at {size} px", where, family.image(size, test), whole)
         for size in several(family)
     ]
 
 
 def crops_do_as_well(family: Family) -> list[Comparison]:
     """The crops' vote against the grid's at 32 and 16 px: less than a point below."""
-    return [
-        _less(
-            family,
-            f"the vote over crops at {size} px",
-            Question(size, "crops"),
-            "that over the grid",
-            Question(size, "grid"),
-        )._replace(bound=-AS_WELL)
+    over_crops, grid = "the vote over crops at {} px", "that over the grid"
+    return _nearly(
+        _less(family, over_crops.format(size), grid, Question(size, "crops"), family.image(size))
         for size in several(family)
         if family.in_paper(size) in (32, 16)
-    ]
+    )
 
 
 def crops_collapse(family: Family) -> list[Comparison]:
@@ -119,8 +100,7 @@ def crops_collapse(family: Family) -> list[Comparison]:
             f"what the vote over crops at {size} px has above chance lies {{}} half of what that "
             "over the grid has",
             lambda grid, crops: (grid - 0.5) / 2 - (crops - 0.5),
-            Question(size, "grid"),
-            Question(size, "crops"),
+            *(Question(size, rule) for rule in ("grid", "crops")),
             words=("below", "above"),
         )
         for size in several(family)
@@ -131,15 +111,11 @@ def crops_collapse(family: Family) -> list[Comparison]:
 def confident_improves(family: Family) -> list[Comparison]:
     """The confident patches' vote at the smallest θ against that of all."""
     theta = min(family.study.voting.thetas)
+    what = f"the vote of confident patches (θ = {theta:g}) at {{}} px"
     return [
-        _less(
-            family,
-            f"the vote of confident patches (θ = {theta:g}) at {size} px",
-            Question(size, "confident", theta=theta),
-            "that of all",
-            Question(size, "grid"),
-        )
+        _less(family, what.format(size), "that of all", confident, family.image(size))
         for size in (several(family) if theta < 1 else [])
+        for confident in [Question(size, "confident", theta=theta)]
     ]
 
 
@@ -188,24 +164,22 @@ def several(family: Family) -> list[int]:
     return [size for size in family.learned if size < family.study.data.image_size]
 
 
-def _vote(family: Family, size: int, test: str | None = None) -> tuple[str, Question]:
-    return f"the vote at {size} px", family.image(size, test)
+def _nearly(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    """The same, of which each is to be less than a point below zero."""
+    return [each._replace(bound=-AS_WELL) for each in comparisons]
 
 
-def _less(family: Family, first: str, one: Question, name: str, *others: Question) -> Comparison:
+def _less(family: Family, first: str, second: str, one: Question, *others: Question) -> Comparison:
     """One measure minus another, or minus the mean of others; to be above zero.
 
     Where the others are at the ceiling it is to be less than a point below.
     """
-    verb = "is right {} often than" if family.measure == "accuracy" else "has an AUC {}"
-    return family.compare(
-        f"{first} {verb} {name}",
-        lambda one, *others: one - sum(others) / len(others),
-        one,
-        *others,
-        words=("more", "less") if family.measure == "accuracy" else ("above", "below"),
-        bound=_bound(family, *others),
-    )
+    verb, words = "has an AUC {}", ("above", "below")
+    if family.measure == "accuracy":
+        verb, words = "is right {} often than", ("more", "less")
+    less = lambda one, *others: one - sum(others) / len(others)  # noqa: E731
+    bound, text = _bound(family, *others), f"{first} {verb} {second}"
+    return family.compare(text, less, one, *others, words=words, bound=bound)
 
 
 def _bound(family: Family, *others: Question) -> float:
