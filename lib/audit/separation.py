@@ -195,16 +195,9 @@ def _warnings(separations: pd.DataFrame) -> list[str]:
 
 
 def save(study: str, cell: str, **tables: pd.DataFrame) -> list[str]:
-    """Writes tables of a cell's audit, each whole: cues=, files=, duplicates=, spectra=.
-
-    Returns their names below the work folder.
-    """
-    written = []
-    for name, table in tables.items():
-        path = paths.audit(study, cell) / f"{name}.csv"
-        paths.write_whole(path, lambda p, table=table: table.to_csv(p, index=False))
-        written.append(str(path.relative_to(paths.work())))
-    return written
+    """Writes tables of a cell's audit: cues=, files=, duplicates=, spectra=; see `write_tables`."""
+    folder = paths.audit(study, cell)
+    return paths.write_tables({folder / f"{name}.csv": table for name, table in tables.items()})
 
 
 def read(study: str, cell: str, name: str) -> pd.DataFrame | None:

@@ -143,11 +143,6 @@ class Family:
         side = self.study.data.image_size
         return size * PAPERS_SIDE // side if side < PAPERS_SIDE else size
 
-    @property
-    def has_whole(self) -> bool:
-        """Whether there is a network for the whole image."""
-        return self.study.data.image_size in self.sizes
-
     def whole(self, test: str | None = None) -> Question:
         """The accuracy of the whole image's network."""
         return Question(self.study.data.image_size, "whole", test)
@@ -163,10 +158,11 @@ class Family:
 
     def run(self, patch_size: int, seed: int, test: str | None = None) -> Run:
         """The run of one network, on a test cell."""
-        where = dict(zip(("dataset", "gan"), split_cell(self.train), strict=True))
-        cell = split_cell(test or self.train)
-        where |= dict(zip(("test_dataset", "test_gan"), cell, strict=True))
-        return Run(study=self.study, patch_size=patch_size, seed=seed, **where)
+        named = ("dataset", "gan", "test_dataset", "test_gan")
+        cells = dict(
+            zip(named, split_cell(self.train) + split_cell(test or self.train), strict=True)
+        )
+        return Run(study=self.study, patch_size=patch_size, seed=seed, **cells)
 
     def of_seed(self, question: Question, seed: int) -> Outcomes:
         """How often one network is right on each image; raises MissingVerdicts."""
@@ -204,7 +200,9 @@ class Family:
         for seed in self.seeds:
             outcomes = self.of_seed(question, seed)
             run = self.run(question.patch_size, seed, question.test)
-            resampled = _resampled(outcomes.labels.tobytes(), settings.resamples, drawn_by(run))
+            fold = run.fold(run.test)  # each has resamples of its own, since its images are others
+            by = (settings.seed,) if fold is None else (settings.seed, fold)
+            resampled = _resampled(outcomes.labels.tobytes(), settings.resamples, by)
             if measure == "auc":
                 drawn.append(self._auc(question, seed, outcomes, resampled))
             else:
@@ -248,12 +246,6 @@ class Family:
         """A quantity made of the measures that `questions` ask for, in their order."""
         drawn = np.stack([self.draws(question) for question in questions])  # (Q, K, 1 + B)
         return Comparison(text, words, quantity(*drawn), bound)
-
-
-def drawn_by(run: Run) -> tuple[int, ...]:
-    """The seed of a run's resamples: each fold has its own, since its images are others."""
-    fold = run.fold(run.test)
-    return (run.study.bootstrap.seed,) if fold is None else (run.study.bootstrap.seed, fold)
 
 
 @lru_cache(maxsize=8)

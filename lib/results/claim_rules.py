@@ -34,7 +34,8 @@ def all_above(comparisons: Sequence[Comparison]) -> str:
         return NOT_TESTED
     if all(each.interval(ONE_SIDED)[0] > each.bound for each in comparisons):
         return SUPPORTED
-    below = any(_wide(each, comparisons)[1] < each.bound for each in comparisons)
+    wide = 1 - (1 - ONE_SIDED) / len(comparisons)
+    below = any(each.interval(wide)[1] < each.bound for each in comparisons)
     return CONTRADICTED if below else UNDECIDED
 
 
@@ -70,11 +71,6 @@ def turns_on(
     if decide is some_differ:
         return max(comparisons, key=lambda each: max(ends(each)[0], -ends(each)[1]))
     return min(comparisons, key=lambda each: ends(each)[finding == CONTRADICTED] - each.bound)
-
-
-def _wide(each: Comparison, comparisons: Sequence[Comparison]) -> tuple[float, float]:
-    """The interval at the level that Bonferroni asks for."""
-    return each.interval(1 - (1 - ONE_SIDED) / len(comparisons))
 
 
 def overall(findings: Sequence[str]) -> str:

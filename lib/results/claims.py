@@ -6,6 +6,7 @@ ranking alone (the AUC), since a threshold that drifts can turn one round and no
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import pandas as pd
@@ -142,21 +143,15 @@ def findings(
     """What every part of the named claims comes to in one family of networks, by one measure."""
     every, family = [], family.by(measure)
     for part in (part for part in PARTS if part.claim in claims):
-        comparisons = _compare(family, part.compare)
+        comparisons: list[Comparison] = []
+        with suppress(MissingVerdicts):  # a vote that it needs was not taken
+            comparisons = part.compare(family) if family.seeds else []
         finding = part.decide(comparisons)
         if comparisons and len(family.seeds) < least_seeds:
             finding = NOT_JUDGED
         decisive = turns_on(comparisons, finding, part.decide) if comparisons else None
         every.append(Finding(part, finding, comparisons, decisive))
     return every
-
-
-def _compare(family: Family, quantity: Callable[[Family], list[Comparison]]) -> list[Comparison]:
-    """The quantities; none where no seed is finished, or a vote that they need was not taken."""
-    try:
-        return quantity(family) if family.seeds else []
-    except MissingVerdicts:
-        return []
 
 
 def table(

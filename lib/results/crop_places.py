@@ -99,13 +99,8 @@ def comb(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def save(study: Study, train: str, **tables: pd.DataFrame) -> list[str]:
-    """Writes tables where the report looks for them, each whole; returns their names."""
-    written = []
-    for name, rows in tables.items():
-        path = _path(study, train, name)
-        paths.write_whole(path, lambda p, rows=rows: rows.to_csv(p, index=False))
-        written.append(str(path.relative_to(paths.work())))
-    return written
+    """Writes tables where the report looks for them; see `paths.write_tables`."""
+    return paths.write_tables({_path(study, train, name): rows for name, rows in tables.items()})
 
 
 def read(study: Study, train: str, name: str) -> pd.DataFrame:

@@ -70,10 +70,7 @@ def voted(run: Run, question: Question, epoch: int | None = None) -> Outcomes:
     return Outcomes(scored.labels, said.right(scored.labels), said.counted, by)
 
 
-STATISTICS = {
-    "validated": lambda run, which: voted(run, which, store.validated(run)),
-    "top1": voted,
-}
+STATISTICS = {"validated": lambda run, q: voted(run, q, store.validated(run)), "top1": voted}
 """The epoch that was chosen on validation; the best one on the test images (Q8)."""
 
 
@@ -163,16 +160,15 @@ def store_verdicts(study: Study, train: str) -> list[Path]:
 
 def save(study: Study, train: str, table: pd.DataFrame) -> Path:
     """Writes the table of effects where the report looks for it, whole or not at all."""
-    return paths.write_whole(path(study, train), lambda p: table.to_csv(p, index=False))
+    return paths.write_whole(_path(study, train), lambda p: table.to_csv(p, index=False))
 
 
 def read(study: Study, train: str) -> pd.DataFrame:
     """The table of effects; empty if the ablation has not been run."""
-    if not path(study, train).is_file():
+    if not (path := _path(study, train)).is_file():
         return pd.DataFrame(columns=COLUMNS)
-    return pd.read_csv(path(study, train), dtype={"seed": "Int64"})
+    return pd.read_csv(path, dtype={"seed": "Int64"})
 
 
-def path(study: Study, train: str) -> Path:
-    """Where the table of effects stands."""
+def _path(study: Study, train: str) -> Path:
     return paths.results(study.name) / "tables" / "a1" / f"{train}.csv"

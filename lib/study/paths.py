@@ -1,9 +1,11 @@
 """Where everything lies: one place that knows the folders, whatever the caller's directory is."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import mkstemp
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "params"
@@ -68,6 +70,13 @@ def report(study: str) -> Path:
 def beside(path: Path) -> Path:
     """The name under which a folder is made before it is renamed to `path`."""
     return path.with_name(path.name + ".partial")
+
+
+def write_tables(tables: Mapping[Path, Any]) -> list[str]:
+    """Writes DataFrames as CSV, each whole; returns the files' names below the work folder."""
+    for path, table in tables.items():
+        write_whole(path, partial(table.to_csv, index=False))
+    return [str(path.relative_to(work())) for path in tables]
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:

@@ -240,7 +240,6 @@ def test_unfinished_networks_are_left_out(lay, gather):
     assert of.smaller == [8]
     assert of.seeds == [0, 2]
     assert of.draws(GRID).shape == (2, 1 + RESAMPLES)
-    assert of.has_whole
 
 
 def test_sizes_that_the_study_does_not_ask_for_are_left_out(lay, gather):
@@ -248,12 +247,12 @@ def test_sizes_that_the_study_does_not_ask_for_are_left_out(lay, gather):
     for size in (16, 8, 4):
         lay([1, 1, 0, 1], size)
     of = gather(patch_sizes=[8])
-    assert (of.sizes, of.smaller, of.has_whole) == ([8], [8], False)
+    assert (of.sizes, of.smaller) == ([8], [8])
 
 
 def test_nothing_finished_is_no_evidence(work, gather):
     of = gather()
-    assert (of.sizes, of.smaller, of.has_whole) == ([], [], False)
+    assert (of.sizes, of.smaller) == ([], [])
 
 
 def test_a_per_patch_question_of_the_whole_image_is_the_whole(gather):
