@@ -144,7 +144,7 @@ def readable(separations: pd.DataFrame) -> pd.DataFrame:
         applies = not pd.isna(row.auc)
         lines[row.cue] = {
             "AUC [95 %]": _numbers(row) if applies else "not applicable: no files",
-            "higher in": _higher(row) if applies and row.cue != METADATA else "",
+            "higher in": _higher(row) if applies else "",
             "warning": "yes" if row.warns else "",
         }
     return pd.DataFrame(lines).T.rename_axis("by this alone")
@@ -156,7 +156,13 @@ def _numbers(row: tuple) -> str:
 
 
 def _higher(row: tuple) -> str:
-    return "fake" if row.auc >= 0.5 else "real"
+    """The class that has the higher numbers; nothing of the metadata's classifier."""
+    return "" if row.cue == METADATA else "fake" if row.auc >= 0.5 else "real"
+
+
+def _told(row: tuple) -> str:
+    higher = _higher(row)
+    return f"AUC {_numbers(row)}" + f", higher in {higher}s" * bool(higher)
 
 
 def finding(separations: pd.DataFrame) -> str:
@@ -170,12 +176,10 @@ def finding(separations: pd.DataFrame) -> str:
     for row in measured:
         value, low, _ = separation(row.cue, row.auc, row.low, row.high)
         if not row.warns and value - wider * (value - low) > 0.5:
-            higher = "" if row.cue == METADATA else f", higher in {_higher(row)}s"
-            little.append(f"{row.cue} (AUC {_numbers(row)}{higher})")
+            little.append(f"{row.cue} ({_told(row)})")
     if little:
-        said.append(
-            f"A little is told by {', '.join(little)}: a detector is to be judged beside that."
-        )
+        beside = "a detector is to be judged beside that."
+        said.append(f"A little is told by {', '.join(little)}: {beside}")
     if said:
         return " ".join(said)
     largest = max(measured, key=lambda row: separation(row.cue, row.auc, row.low, row.high)[0])
@@ -185,13 +189,11 @@ def finding(separations: pd.DataFrame) -> str:
 
 def _warnings(separations: pd.DataFrame) -> list[str]:
     """A sentence for each number that is a warning."""
-    sentences = []
-    for row in separations[separations["warns"]].itertuples():
-        cue, meaning = row.cue[0].upper() + row.cue[1:], MEANINGS[row.cue]
-        higher = "" if row.cue == METADATA else f", higher in {_higher(row)}s"
-        numbers = f"AUC {_numbers(row)}{higher}"
-        sentences.append(f"{cue} alone tells the classes apart ({numbers}): {meaning}.")
-    return sentences
+    return [
+        f"{row.cue[0].upper()}{row.cue[1:]} alone tells the classes apart ({_told(row)}): "
+        f"{MEANINGS[row.cue]}."
+        for row in separations[separations["warns"]].itertuples()
+    ]
 
 
 def save(study: str, cell: str, **tables: pd.DataFrame) -> list[str]:
