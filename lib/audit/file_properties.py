@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from lib.data import perturbations
@@ -108,26 +108,23 @@ def predictions(files: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]
     folds = min(FOLDS, *files["label"].value_counts().reindex([0, 1], fill_value=0))
     if folds < 2:
         return None
-    known, labels, fold = _known(files), files["label"], np.empty(len(files), np.int64)
-    splitter, model = StratifiedKFold(folds, shuffle=True, random_state=seed), _trees(seed)
-    for number, (_, held_out) in enumerate(splitter.split(known, labels)):
+    predicted, fold = np.empty(len(files)), np.empty(len(files), np.int64)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for number, (seen, held_out) in enumerate(splitter.split(files, files["label"])):
+        predicted[held_out] = predicted_by(files.iloc[seen], files.iloc[held_out], seed)
         fold[held_out] = number
-    predicted = cross_val_predict(model, known, labels, cv=splitter, method="predict_proba")
-    return predicted[:, 1], fold
+    return predicted, fold
 
 
 def predicted_by(seen: pd.DataFrame, files: pd.DataFrame, seed: int) -> np.ndarray:
     """P(fake) of images, float64 (N,), by their files alone, from trees that saw others' files."""
-    return _trees(seed).fit(_known(seen), seen["label"]).predict_proba(_known(files))[:, 1]
-
-
-def _trees(seed: int) -> Pipeline:
     one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
     encode = make_column_transformer((one_hot, KINDS), remainder="passthrough")
     trees = HistGradientBoostingClassifier(
         max_iter=50, max_depth=3, min_samples_leaf=5, early_stopping=False, random_state=seed
     )
-    return make_pipeline(encode, trees)
+    model = make_pipeline(encode, trees).fit(_known(seen), seen["label"])
+    return model.predict_proba(_known(files))[:, 1]
 
 
 def _known(files: pd.DataFrame) -> pd.DataFrame:
