@@ -1,5 +1,6 @@
 """One picture to one square RGB array, the same way for both classes, and what its file was."""
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -91,7 +92,9 @@ def _decode(content: bytes) -> tuple[Image.Image, dict[str, Any]]:
                 facts = {"width": file.width, "height": file.height, "bits": bits}
                 facts |= {"format": file.format or "unknown", "bytes": len(content)}
                 facts |= {"mode": file.mode, **_jpeg(file)}
-                turn = UPRIGHT.get(_orientation(file))
+                turn = None
+                with contextlib.suppress(Exception):  # a whole picture's EXIF may be broken anyhow
+                    turn = UPRIGHT.get(int(file.getexif().get(ExifTags.Base.Orientation, 1)))
                 pixels = _rgb(file)
     except UnidentifiedImageError:
         raise Unusable("not a picture that Pillow reads") from None
@@ -125,14 +128,6 @@ def _qualities() -> dict[tuple[int, ...], int]:
         Image.new("L", (8, 8)).save(memory, "JPEG", quality=quality)
         qualities[tuple(Image.open(memory).quantization[0])] = quality
     return qualities
-
-
-def _orientation(file: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) if there is none."""
-    try:
-        return int(file.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a picture may be whole whose EXIF is broken in any way
-        return 1
 
 
 def _rgb(file: Image.Image) -> Image.Image:
