@@ -103,10 +103,13 @@ class Workers(AbstractContextManager):
             self._read, self._left = self._read + 1, self._left - 1
             yield name, outcome
         waiting: deque[tuple[list[str], Future]] = deque()
+        if not self._pool:
+            spawn = multiprocessing.get_context("spawn")  # a fork would copy torch's locks
+            self._pool = ProcessPoolExecutor(self.count, spawn, _begin, (self.settings, self.data))
         try:
             while True:
                 while len(waiting) < AHEAD * self.count and (chunk := list(islice(names, CHUNK))):
-                    waiting.append((chunk, self._started().submit(_read_here, label, chunk)))
+                    waiting.append((chunk, self._pool.submit(_read_here, label, chunk)))
                 if not waiting:
                     return
                 chunk, future = waiting.popleft()
@@ -126,12 +129,6 @@ class Workers(AbstractContextManager):
         if self.count == 1 or self._read < TRIED:
             return False
         return self._pool is not None or self._left * self._seconds / self._read > WORTHWHILE
-
-    def _started(self) -> ProcessPoolExecutor:
-        if not self._pool:
-            spawn = multiprocessing.get_context("spawn")  # a fork would copy torch's locks
-            self._pool = ProcessPoolExecutor(self.count, spawn, _begin, (self.settings, self.data))
-        return self._pool
 
 
 _here: dict[str, Any] = {}
