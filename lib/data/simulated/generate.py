@@ -29,7 +29,7 @@ def photograph(content: str, index: int, *, seed: int, size: int) -> np.ndarray:
     `content` is one of `CONTENTS`; `index` counts from 0; `seed` is the whole data set's; `size`,
     px, is one of `lib.data.sources.simulated.SIZES`.
     """
-    rng = _stream(seed, 0, content, index)
+    rng = np.random.default_rng([seed, 0, CONTENTS.index(content), index])
     return _expose(scene(content, rng, size), rng)
 
 
@@ -38,7 +38,8 @@ def generated(content: str, generator: str, index: int, *, seed: int, size: int)
 
     Its scene is that of no photograph nor other generator.
     """
-    rng = _stream(seed, 1 + GENERATORS.index(generator), content, index)
+    role = 1 + GENERATORS.index(generator)
+    rng = np.random.default_rng([seed, role, CONTENTS.index(content), index])
     return _expose(decode(scene(content, rng, size), generator, int(rng.integers(2**62))), rng)
 
 
@@ -62,11 +63,6 @@ def simulator(generator: str) -> Simulator:
     weights = load_file(WEIGHTS / f"{generator}.safetensors")
     model.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
     return model.eval().requires_grad_(False)
-
-
-def _stream(seed: int, role: int, content: str, index: int) -> np.random.Generator:
-    """Random numbers of one image, independent of every other image's."""
-    return np.random.default_rng([seed, role, CONTENTS.index(content), index])
 
 
 def _expose(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
