@@ -7,14 +7,13 @@ import numpy as np
 
 from lib import margins
 from lib.data import packed
+from lib.networks.batches import LATTICE
 from lib.networks.scoring import margins_of
 from lib.patches import crop_origins, displaced_origins
 from lib.study.run import Run
 
 AXES = {"down": (True, False), "across": (False, True), "both": (True, True)}
 """Along which axes a grid is displaced."""
-LATTICE = 8
-"""At multiples of so many px, as a JPEG's blocks lie, crops are `aligned`."""
 Judged = tuple[Run, dict[str, Any], np.ndarray, np.ndarray]
 """A network's run; where the patches lie; their margins, float32 (N, P); labels, uint8 (N,)."""
 
@@ -40,16 +39,9 @@ def on_crops(run: Run) -> Iterator[Judged]:
         for kind in ("grid", "crops")
     )
     data, sizes = packed.load(run.study, run.test), (run.study.data.image_size, run.patch_size)
-    names, seed = list(data.manifest["image_id"].iloc[grid.image_index]), run.study.data.seed
-    count = crops.margins.shape[-1]
-    aligned = margins_of(
-        run,
-        data.images[grid.image_index],
-        crop_origins(names, *sizes, count, seed=seed, step=LATTICE),
-    )
-    for name, z in (
-        ("grid", grid.margins[0]),
-        ("aligned", aligned),
-        ("anywhere", crops.margins[0]),
-    ):
+    names, count = list(data.manifest["image_id"].iloc[grid.image_index]), crops.margins.shape[-1]
+    origins = crop_origins(names, *sizes, count, seed=run.study.data.seed, step=LATTICE)
+    aligned = margins_of(run, data.images[grid.image_index], origins)
+    placed = {"grid": grid.margins[0], "aligned": aligned, "anywhere": crops.margins[0]}
+    for name, z in placed.items():
         yield run, {"tested": name}, z, grid.labels
