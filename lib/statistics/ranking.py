@@ -3,6 +3,8 @@
 All intervals are over images; see `lib.statistics.bootstrap`.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.sparse import csr_array
 from sklearn.metrics import roc_curve
@@ -26,7 +28,7 @@ def roc(scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray) -> list[E
     """
     if not 0 < np.count_nonzero(labels) < len(labels):
         return []
-    curves = _curves(scores, labels, resampled)
+    curves = list(_curves(scores, labels, resampled))
     statistics = {
         "auc": lambda fpr, tpr: np.trapezoid(tpr, fpr),
         "eer": lambda fpr, tpr: np.interp(0.0, fpr + tpr - 1, fpr),  # fpr = fnr = 1 − tpr
@@ -47,17 +49,10 @@ def auc(scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray) -> np.nda
 
 def _curves(
     scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The false and true positive rates as observed, then of every resample."""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The false and true positive rates as observed, then of every resample, rising."""
     scores = scores.reshape(len(labels), -1)
-    fpr, tpr, _ = roc_curve(np.repeat(labels, scores.shape[1]), scores.ravel())
-    return [(fpr, tpr), *zip(*_resampled_curves(scores, labels, resampled), strict=True)]
-
-
-def _resampled_curves(
-    scores: np.ndarray, labels: np.ndarray, resampled: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The false and true positive rates of all resamples, each (B, thresholds + 1), rising."""
+    yield roc_curve(np.repeat(labels, scores.shape[1]), scores.ravel())[:2]
     distinct = np.unique(scores)
     if len(distinct) > MAX_BINS:
         distinct = np.unique(np.quantile(scores, np.linspace(0, 1, MAX_BINS), method="lower"))
@@ -70,4 +65,4 @@ def _resampled_curves(
         drawn = (resampled * (labels == label)) @ table  # (B, bins): patches with such a score
         above = np.cumsum(drawn[:, ::-1], axis=1, dtype=np.float64)
         rates.append(np.pad(above, ((0, 0), (1, 0))) / above[:, -1:])
-    return rates[0], rates[1]
+    yield from zip(*rates, strict=True)
