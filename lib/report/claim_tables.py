@@ -5,9 +5,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lib.report import figures
-from lib.report.readable import percent, points
+from lib.report.readable import points
 from lib.results import published_claims as published
-from lib.results import quirk_effects
 from lib.results.accuracies import Family, MissingVerdicts, Question
 from lib.results.claim_rules import (
     CONTRADICTED,
@@ -49,25 +48,18 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
         by_rank, on_paper = (
             known.get((row.claim, row.says), NOT_TESTED) for known in (ranked, papers)
         )
-        turned = {by_rank, row.finding} == {SUPPORTED, CONTRADICTED}
-        self_contradicting = " (the paper contradicts itself)" * (on_paper == CONTRADICTED)
+        here, ranks = (marked(each, simulated=simulated) for each in (row.finding, by_rank))
+        if {by_rank, row.finding} == {SUPPORTED, CONTRADICTED}:
+            ranks += ", so it is the threshold’s doing"
+        papers_own = marked(on_paper, simulated=False)
+        papers_own += " (the paper contradicts itself)" * (on_paper == CONTRADICTED)
         decides = shown = ""
         if not pd.isna(row.value):  # the interval in the direction that is told
             low, high = sorted(np.copysign(100, row.value) * end for end in (row.low, row.high))
             decides = f"{row.turns_on} [{low:.1f} to {high:.1f}]"
             shown = f"{100 * row.detectable:.1f}"
-        lines.append(
-            {
-                "claim": row.claim,
-                "the paper says": row.says or "all of it",
-                "here": marked(row.finding, simulated=simulated),
-                "by ranking": marked(by_rank, simulated=simulated)
-                + ", so it is the threshold’s doing" * turned,
-                "on the paper's numbers": marked(on_paper, simulated=False) + self_contradicting,
-                "what decides": decides,
-                "could have shown": shown,
-            }
-        )
+        says = row.says or "all of it"
+        lines.append((row.claim, says, here, ranks, papers_own, decides, shown))
     columns = ["claim", "the paper says", "here", "by ranking", "on the paper's numbers"]
     columns += ["what decides", "could have shown"]
     return pd.DataFrame(lines, columns=columns).set_index(columns[:2])
@@ -123,12 +115,6 @@ def effect_table(effects: pd.DataFrame, statistic: str = "validated") -> pd.Data
     order = pd.MultiIndex.from_frame(rows[index].drop_duplicates())
     wide = wide.reindex(order).sort_index(axis=1).fillna("")
     return wide[~wide.isin(["", "0"]).all(axis=1)]
-
-
-def collapse_table(effects: pd.DataFrame) -> pd.DataFrame:
-    """`quirk_effects.collapse` as a table to read, seed by seed, in per cent."""
-    found = quirk_effects.collapse(effects)
-    return found.assign(**{name: found[name].map(percent) for name in ("grid", "crops")})
 
 
 def effect_figure(effects: pd.DataFrame) -> Figure:

@@ -27,11 +27,6 @@ from lib.study.schema import Altered
 from lib.study.study import Study
 
 
-def pack_all(study: Study) -> dict[str, str]:
-    """Packs every cell of a study; says of each how, as `pack` does."""
-    return {cell: pack(study, cell) for cell in study.cells}
-
-
 def pack(study: Study, cell: str, *, train: bool = False) -> str:
     """Packs a cell if it is missing or was made with other parameters.
 
