@@ -29,15 +29,11 @@ class PapersNetworks(Family):
         """Takes the study `paper`, with one seed."""
         study = reading.load("paper")
         super().__init__(study.model_copy(update={"seeds": [0]}), study.train_on[0], printed)
+        self.learned = self.sizes
 
     @property
     def _finished(self) -> set[tuple[int, int]]:
         return set(product(self.study.patch_sizes, self.study.seeds))
-
-    @property
-    def learned(self) -> list[int]:
-        """All sizes."""
-        return self.sizes
 
 
 def printed(run: Run, question: Question) -> Outcomes:
