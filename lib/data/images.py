@@ -106,7 +106,6 @@ def _decode(content: bytes) -> tuple[Image.Image, dict[str, Any]]:
 
 
 def _jpeg(file: Image.Image) -> dict[str, Any]:
-    """How a JPEG was compressed."""
     tables = getattr(file, "quantization", None)
     if not tables:
         return _NO_JPEG
@@ -131,7 +130,6 @@ def _qualities() -> dict[tuple[int, ...], int]:
 
 
 def _rgb(file: Image.Image) -> Image.Image:
-    """The picture as 8-bit RGB."""
     if file.mode == "RGB":
         file.load()
         return file

@@ -219,7 +219,6 @@ def _by_epoch(*rules: str) -> Iterator[pd.DataFrame]:
 
 
 def _how(printed: Fraction, log: Fraction, counts: Fraction) -> str:
-    """How a printed number came from the one or the other."""
     above = [value - printed for value in (log, counts)]
     if any(abs(rest) <= Fraction("0.005") for rest in above):
         return "rounded"

@@ -6,27 +6,21 @@ from matplotlib.figure import Figure
 
 from lib.report import figures
 from lib.report.readable import points
+from lib.results import claim_rules as rules
 from lib.results import published_claims as published
 from lib.results.accuracies import Family, MissingVerdicts, Question
-from lib.results.claim_rules import (
-    CONTRADICTED,
-    LEAST_SEEDS,
-    NOT_JUDGED,
-    NOT_TESTED,
-    SUPPORTED,
-    UNDECIDED,
-)
 from lib.results.comparison import ONE_SIDED
 
-MARKS = {SUPPORTED: "✔", CONTRADICTED: "✘", UNDECIDED: "?", NOT_JUDGED: "·", NOT_TESTED: "–"}
+MARKS = dict(zip(rules.FINDINGS, "✔✘?·–", strict=True))
 ONE_ANSWER = 0.85
 """A vote that calls so large a share of all images the same has nearly one answer for all."""
 
 
 def marked(finding: str, *, simulated: bool) -> str:
     """A finding as it may be said of these images: never stronger than the data."""
-    where = " in simulation" if simulated and finding not in (NOT_TESTED, NOT_JUDGED) else ""
-    few = f": fewer than {LEAST_SEEDS} seeds" if finding == NOT_JUDGED else ""
+    judged = finding not in (rules.NOT_TESTED, rules.NOT_JUDGED)
+    where = " in simulation" * (simulated and judged)
+    few = f": fewer than {rules.LEAST_SEEDS} seeds" if finding == rules.NOT_JUDGED else ""
     return f"{MARKS[finding]} {finding}{where}{few}"
 
 
@@ -39,20 +33,20 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
     parts = findings.groupby(["claim", "measure"])["says"].transform("size") - 1
     alone = (findings["says"] == "") & (parts == 1)  # the claim is its only part
     key = ["claim", "says"]
-    rows = findings[~alone & (findings["finding"] != NOT_TESTED)]
+    rows = findings[~alone & (findings["finding"] != rules.NOT_TESTED)]
     ranked = rows[rows["measure"] == "auc"].set_index(key)["finding"]
     rows = rows[rows["measure"] == "accuracy"]
     papers = published.read().set_index(key)["finding"]
     lines = []
     for row in rows.itertuples():
         by_rank, on_paper = (
-            known.get((row.claim, row.says), NOT_TESTED) for known in (ranked, papers)
+            known.get((row.claim, row.says), rules.NOT_TESTED) for known in (ranked, papers)
         )
         here, ranks = (marked(each, simulated=simulated) for each in (row.finding, by_rank))
-        if {by_rank, row.finding} == {SUPPORTED, CONTRADICTED}:
+        if {by_rank, row.finding} == {rules.SUPPORTED, rules.CONTRADICTED}:
             ranks += ", so it is the threshold’s doing"
         papers_own = marked(on_paper, simulated=False)
-        papers_own += " (the paper contradicts itself)" * (on_paper == CONTRADICTED)
+        papers_own += " (the paper contradicts itself)" * (on_paper == rules.CONTRADICTED)
         decides = shown = ""
         if not pd.isna(row.value):  # the interval in the direction that is told
             low, high = sorted(np.copysign(100, row.value) * end for end in (row.low, row.high))
@@ -74,7 +68,7 @@ paper's numbers” is what the same rules say of the paper's Tables 1 to 4."""
 
 def untested(findings: pd.DataFrame) -> str:
     """The claims, and parts of claims, that a family does not test, in one line."""
-    rows = findings[(findings["measure"] == "accuracy") & (findings["finding"] == NOT_TESTED)]
+    rows = findings[(findings["measure"] == "accuracy") & (findings["finding"] == rules.NOT_TESTED)]
     wholes = rows[rows["says"] == ""]["claim"]
     parts = rows[~rows["claim"].isin(wholes)]
     return "; ".join([*wholes, *(f"{part.claim} {part.says}" for part in parts.itertuples())])

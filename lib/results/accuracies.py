@@ -89,7 +89,6 @@ def stored_outcomes(run: Run, question: Question) -> Outcomes:
 
 
 def _experiment(run: Run, question: Question) -> int:
-    """The experiment that takes this vote."""
     if run.test != run.train:
         return 5
     if question.rule in ("none", "whole"):

@@ -21,6 +21,7 @@ from lib.statistics import bootstrap
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
 NOT_JUDGED, NOT_TESTED = "not judged", "not tested"
+FINDINGS = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_JUDGED, NOT_TESTED)
 LEAST_SEEDS = 3
 AS_WELL = 0.01
 """Two accuracies this near do as well as each other: one percentage point."""

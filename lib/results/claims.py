@@ -12,15 +12,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from lib.results import claim_quantities as quantities
+from lib.results import claim_rules as rules
 from lib.results.accuracies import MEASURES, Family, MissingVerdicts
-from lib.results.claim_rules import (
-    LEAST_SEEDS,
-    NOT_JUDGED,
-    all_above,
-    overall,
-    some_differ,
-    turns_on,
-)
 from lib.results.comparison import ONE_SIDED, Comparison
 from lib.study.study import PLAIN
 
@@ -40,7 +33,7 @@ class Part(NamedTuple):
     rule: str  # what is looked at, in words
     compare: Callable[[Family], list[Comparison]]
     """The quantities; none if the study cannot test it."""
-    decide: Callable[[Sequence[Comparison]], str] = all_above
+    decide: Callable[[Sequence[Comparison]], str] = rules.all_above
 
 
 class Finding(NamedTuple):
@@ -58,7 +51,7 @@ PARTS = (
         "Per-patch accuracy differs with patch size",
         "some pair of sizes differs; contradicted if all lie within 2 points of each other",
         quantities.differences,
-        some_differ,
+        rules.some_differ,
     ),
     Part(
         "C1",
@@ -138,7 +131,7 @@ def findings(
     family: Family,
     claims: Sequence[str] = CLAIMS,
     measure: str = MEASURES[0],
-    least_seeds: int = LEAST_SEEDS,
+    least_seeds: int = rules.LEAST_SEEDS,
 ) -> list[Finding]:
     """What every part of the named claims comes to in one family of networks, by one measure."""
     every, family = [], family.by(measure)
@@ -148,8 +141,8 @@ def findings(
             comparisons = part.compare(family) if family.seeds else []
         finding = part.decide(comparisons)
         if comparisons and len(family.seeds) < least_seeds:
-            finding = NOT_JUDGED
-        decisive = turns_on(comparisons, finding, part.decide) if comparisons else None
+            finding = rules.NOT_JUDGED
+        decisive = rules.turns_on(comparisons, finding, part.decide) if comparisons else None
         every.append(Finding(part, finding, comparisons, decisive))
     return every
 
@@ -178,6 +171,6 @@ def table(
                     numbers += (decisive.detectable,)
                     line |= {"turns_on": decisive.said, **dict(zip(NUMBERS, numbers, strict=True))}
                 rows.append(key | line)
-            whole = overall([each.finding for each in parts])
+            whole = rules.overall([each.finding for each in parts])
             rows.append({**key, "claim": claim, "says": "", "finding": whole})
     return pd.DataFrame(rows, columns=COLUMNS)

@@ -31,7 +31,6 @@ def pooled(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _line(study: Study, part: pd.DataFrame) -> pd.Series:
-    """The folds' rows of one number as one row."""
     line, images = part.iloc[0].copy(), part["n_images"].astype(float)
     values = part["value"].astype(float)
     line["value"] = np.average(values, weights=images)

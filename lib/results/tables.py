@@ -2,7 +2,6 @@
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +39,7 @@ class Sheet:
     def __init__(self, run: Run, experiment: int, scored: store.Margins) -> None:
         """Prepares for margins (E, N, P) of the run's test cell."""
         self.run, self.experiment, self.scored = run, experiment, scored
-        self.numbers: list[dict[str, Any]] = []
+        self.numbers: list[tuple] = []
         self.verdicts: list[pd.DataFrame] = []
         settings = run.study.bootstrap
         self.resampled = bootstrap.resample(scored.labels, settings.resamples, settings.seed)
@@ -158,14 +157,11 @@ class Sheet:
 
     def _append(self, rule: Rule, estimate: Estimate) -> None:
         epochs, images, patches = self.scored.margins.shape
-        number, run = estimate._asdict(), self.run
         if estimate.statistic not in accuracy.EPOCH_STATISTICS:
-            number["epoch"] = int(self.scored.epochs[self.validated])
-        row = {"experiment": self.experiment, "train": run.train, "test": run.test}
-        row |= {"variant": run.variant, "patch_size": run.patch_size, "seed": run.seed}
-        row |= {"unit": "patch" if rule is rules.EACH_PATCH else "image", "rule": rule.name}
-        row |= {"theta": rule.theta, "reading": rule.reading, **number}
-        row |= {"n_epochs": epochs, "n_images": images, "n_patches": images * patches}
+            estimate = estimate._replace(epoch=int(self.scored.epochs[self.validated]))
+        unit, run = "patch" if rule is rules.EACH_PATCH else "image", self.run
+        row = self.experiment, run.train, run.test, run.variant, run.patch_size, run.seed, unit
+        row += rule.name, rule.theta, rule.reading, *estimate, epochs, images, images * patches
         self.numbers.append(row)
 
     def table(self) -> pd.DataFrame:

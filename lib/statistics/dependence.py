@@ -56,7 +56,6 @@ def expected_vote(right: np.ndarray, labels: np.ndarray, correlation: float = 0.
 
 
 def _at_least(enough: int, votes: int, accuracy: float, correlation: float) -> float:
-    """The probability of at least `enough` right votes."""
     if accuracy in (0.0, 1.0):
         return accuracy
     if correlation <= 0:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 NAME = r"[a-z0-9]+(_[a-z0-9]+)*"
 CELL_NAME = f"{NAME}-{NAME}"
 
-Share = Annotated[float, Field(gt=0, le=1)]
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
@@ -34,7 +33,6 @@ class Source(BaseModel):
     """Where the pictures of one class come from: a kind of source, and that source's own keys."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-
     kind: str
 
 
@@ -61,7 +59,6 @@ class Altered(BaseModel):
     """The test images of another cell, altered in one way: how much does a detector bear?"""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-
     test_images_of: str
 
     @model_validator(mode="after")
@@ -97,8 +94,7 @@ AnyCell = Annotated[Cell | Altered, BeforeValidator(_as_cell)]
 
 def split_cell(name: str) -> tuple[str, str]:
     """The dataset and the generator of a cell."""
-    dataset, gan = name.split("-")
-    return dataset, gan
+    return tuple(name.split("-"))
 
 
 class PerClass(Strict):
@@ -133,8 +129,8 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _one_way(self) -> "Data":
-        folded = {k: getattr(self, k) for k in ("folds", "most_per_class", "strata")}
-        given = [key for key, value in folded.items() if value is not None]
+        folded = ("folds", "most_per_class", "strata")
+        given = [key for key in folded if getattr(self, key) is not None]
         if self.per_class is not None and given:
             raise ValueError(f"got {', '.join(given)} and per_class: with folds leave out that")
         if self.per_class is None and not {"folds", "most_per_class"} <= set(given):
@@ -195,7 +191,9 @@ class Training(Strict):
 class Voting(Strict):
     """The voting rules' parameters: θ of Experiment 4, crops per image of Experiment 3."""
 
-    thetas: list[Share] = Field([1.0, 0.9, 0.8, 0.7, 0.6], min_length=1)
+    thetas: list[Annotated[float, Field(gt=0, le=1)]] = Field(
+        [1.0, 0.9, 0.8, 0.7, 0.6], min_length=1
+    )
     crops_per_image: Positive | None = None
 
     @field_validator("crops_per_image")
@@ -216,7 +214,6 @@ class Quirks(Strict):
     first_patches: Positive | None = None
     """Training keeps so many patches of each class, the first in the order of the images' names,
     for all epochs; the released code 40,000, at 16 px 156 images' worth."""
-
     dense_xception: bool = False
     """Every depthwise convolution of the backbone is a dense one: the missing `groups=`, alone."""
     scrambled_layout: bool = False

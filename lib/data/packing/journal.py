@@ -8,7 +8,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -126,8 +126,7 @@ class Draft:
                     images.write(pixels.data)
                     images.flush()  # before the journal says that it is there
                 self.entries.append(entry)
-                known = {name: getattr(entry, name) for name in NAMES}
-                lines.write(json.dumps({**facts, **known}) + "\n")
+                lines.write(json.dumps({**facts, **asdict(entry)}) + "\n")
                 lines.flush()
 
             yield add

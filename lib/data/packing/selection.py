@@ -185,7 +185,6 @@ class _Part:
         yield from ((entry, not_read) for entry in self._ahead)
 
     def _names(self) -> Iterator[str]:
-        """The names to read, in drawing order."""
         deck = self.deck
         for name in (deck.names[index] for index in deck.order):
             others = not self.folds and deck.source.split(name) not in (None, self.split)

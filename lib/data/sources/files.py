@@ -26,7 +26,6 @@ class FileSource(PictureSource):
 
     @cached_property
     def _files(self) -> list[str]:
-        """Its files' names, pictures and others."""
         return self._tree.files
 
     def names(self) -> list[str]:
