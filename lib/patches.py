@@ -103,16 +103,3 @@ def strips(images: np.ndarray, patch_size: int) -> np.ndarray:
     side = size // patch_size
     folded = images.reshape(count, side, side, patch_size, patch_size, 3)
     return folded.swapaxes(2, 3).reshape(images.shape)
-
-
-def assemble(values: np.ndarray, image_size: int, patch_size: int) -> np.ndarray:
-    """Lays grid patches, or one number per grid patch, back into the image's plane.
-
-    (P, p, p, C), in the order of `grid_origins`, becomes (S, S, C), the image that they were cut
-    from, and (P,) becomes (S/p, S/p), a map of the numbers.
-    """
-    side = image_size // patch_size
-    if values.ndim == 1:
-        return values.reshape(side, side)
-    tiled = values.reshape(side, side, patch_size, patch_size, -1)
-    return tiled.swapaxes(1, 2).reshape(image_size, image_size, -1)

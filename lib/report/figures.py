@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from lib.patches import assemble
-
 REAL, FAKE = "#2a6f97", "#c8553d"
 PALETTE = {"real": REAL, "fake": FAKE}
 VERDICT_MAP = sns.diverging_palette(235, 20, s=80, l=45, as_cmap=True)
@@ -230,7 +228,8 @@ def _map(axis: Axes, image: np.ndarray | None, probabilities: np.ndarray) -> Axe
     if image is not None:
         axis.imshow(image, alpha=0.45, extent=(0, 1, 0, 1))
         look["alpha"] = 0.72
-    return axis.imshow(assemble(probabilities, round(len(probabilities) ** 0.5), 1), **look)
+    side = round(len(probabilities) ** 0.5)
+    return axis.imshow(probabilities.reshape(side, side), **look)
 
 
 def _points(axis: Axes, along: str, at, rows: pd.DataFrame, value: str, **look) -> None:
