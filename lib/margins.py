@@ -151,11 +151,9 @@ def load(
 ) -> Margins:
     """Reads the margins of a finished run on a test cell, of one epoch or all.
 
-    `split` may be `validation` of the training cell, and `kind` may be `crops`.
-
-    Raises:
-        RunError: if they are not there, naming the command that makes them; if the run was made
-            with other parameters, naming them; if they hold NaN.
+    `split` may be `validation` of the training cell, and `kind` may be `crops`. Raises RunError if
+    they are not there, naming the command that makes them; if the run was made with other
+    parameters, naming them; if they hold NaN.
     """
     refuse_mixing(require(run), protocol(run))
     path = paths.margins(run.folder, cell, split, kind)

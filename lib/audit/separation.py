@@ -37,11 +37,9 @@ COLUMNS = ["cell", "cue", "auc", "low", "high", "n_real", "n_fake", "warns"]
 def separations(packed: Packed, cell: str, bootstrap: Bootstrap) -> pd.DataFrame:
     """How far each number alone tells the classes apart, with 95 % intervals over images.
 
-    The seed of `bootstrap` also fixes the folds of the metadata's classifier.
-
-    Returns:
-        A row per cue with `COLUMNS`; `auc` is the share of pairs in which the fake has the higher
-        number, empty where the pictures are no files.
+    A row per cue with `COLUMNS`; `auc` is the share of pairs in which the fake has the higher
+    number, empty where the pictures are no files. The seed of `bootstrap` also fixes the folds of
+    the metadata's classifier.
     """
     rows = np.concatenate(list(_spread(packed, MOST).values()))
     labels = packed.manifest["label"].to_numpy(np.uint8)[rows]
@@ -86,9 +84,8 @@ def _spread(packed: Packed, most: int) -> dict[str, np.ndarray]:
 def spectra(packed: Packed) -> pd.DataFrame:
     """The azimuthally averaged power spectra of both classes; see `pixel_cues.azimuthal`.
 
-    Returns:
-        `class`, `frequency` in cycles per px, `log_power` (log10, the mean over images), `low` and
-        `high` (its 25th and 75th percentile), `images`.
+    `class`, `frequency` in cycles per px, `log_power` (log10, the mean over images), `low` and
+    `high` (its 25th and 75th percentile), `images`.
     """
     tables = []
     for name, rows in _spread(packed, MOST_SPECTRA).items():
@@ -108,9 +105,8 @@ def residuals(packed: Packed) -> dict[str, np.ndarray]:
 def duplicates(packed: Packed) -> pd.DataFrame:
     """All pairs of near duplicates, within and across classes and splits; see `near_duplicates`.
 
-    Returns:
-        `first` and `second` (image ids), `bits` in which their hashes differ, `identical` (whether
-        their packed pixels are), `classes` and `splits`, or folds, in which they stand.
+    `first` and `second` (image ids), `bits` in which their hashes differ, `identical` (whether
+    their packed pixels are), `classes` and `splits`, or folds, in which they stand.
     """
     pairs = near_duplicates.pairs(near_duplicates.bits(packed.files["phash"].tolist()))
     names = packed.manifest["label"].map(dict(enumerate(CLASSES)))

@@ -8,11 +8,7 @@ from lib.study.study import Study
 
 
 def check(study: Study) -> None:
-    """Checks every cell's sources and alterations, before anything is packed.
-
-    Raises:
-        ParameterError: naming the cell, the class, the key, the value got, and what is allowed.
-    """
+    """Raises ParameterError, naming cell, class, key, the value got, and what is allowed."""
     file = f"params/{study.name}.yaml"
     for name, cell in study.cells.items():
         if isinstance(cell, Altered):

@@ -47,11 +47,8 @@ def prepare(content: bytes | np.ndarray, data: Data, decoded: str | None = None)
 
     Greyscale, palette and CMYK pictures become RGB, an alpha channel is dropped, 16 bits become 8.
     `content` is a file's bytes or, of sources that hold pixels, uint8 (H, W, 3) RGB; `decoded` is
-    the format of such sources.
-
-    Raises:
-        Unusable: if the bytes are no whole picture.
-        faces.NoFace: if `crop` is `dlib` and no face is found.
+    the format of such sources. Raises Unusable if the bytes are no whole picture, faces.NoFace if
+    `crop` is `dlib` and no face is found.
     """
     if isinstance(content, bytes):
         picture, facts = _decode(content)

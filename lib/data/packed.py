@@ -57,9 +57,8 @@ class Packed:
 def load(study: Study, cell: str, *, train: bool = False) -> Packed:
     """Opens a packed cell; with `train` all three splits must be there, not the test split alone.
 
-    Raises:
-        PackedError: if it is not there, or was made with other parameters; the message names the
-            command that makes it.
+    Raises PackedError if it is not there, or was made with other parameters, naming the command
+    that makes it.
     """
     folder, why = paths.packed(study.name, cell), stale(study, cell, train=train)
     if why is None:

@@ -14,8 +14,7 @@ def validated(
 ) -> Any:
     """Makes a model of the keys and values of a section, which lies `within` others in `where`.
 
-    Raises:
-        ParameterError: a line per mistake, naming the key, the value got, and what is allowed.
+    Raises ParameterError: a line per mistake, naming the key, the value got, and what is allowed.
     """
     try:
         return model(**content)

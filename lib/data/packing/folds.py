@@ -25,10 +25,8 @@ def deal(pictures: pd.DataFrame, count: int, strata: str | None, keys: list[str]
 
     `pictures` has `label`, `name`, `phash`, and `identity`, None where it is not known. `strata`
     finds a picture's group in its name: what its first bracket finds, or all of it; each of `keys`,
-    by label, fixes how a class is dealt.
-
-    Raises:
-        PackingError: if a seed would have no picture of a class to test, validate or train on.
+    by label, fixes how a class is dealt. Raises PackingError if a seed would have no picture of a
+    class to test, validate or train on.
     """
     dealt = pd.DataFrame(0, pictures.index, FOLDS, np.uint8)
     for label, rows in pictures.groupby("label"):

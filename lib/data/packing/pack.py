@@ -32,14 +32,9 @@ def pack(study: Study, cell: str, *, train: bool = False) -> str:
 
     A packing that was interrupted goes on where it stopped. Of an altered cell the cell that it
     alters is packed first. With `train`, and of cells that the study trains on, all three splits
-    are packed; of others the test split alone.
-
-    Returns:
-        `found`, `packed`, or `packed again: ` with the reason.
-
-    Raises:
-        ParameterError, PackingError, SourceError: naming the key or folder, the numbers, and what
-            to do.
+    are packed; of others the test split alone. Says `found`, `packed`, or `packed again: ` with the
+    reason; raises ParameterError, PackingError or SourceError, naming the key or folder, the
+    numbers, and what to do.
     """
     cells.check(study)
     given, folder = study.cells[cell], paths.packed(study.name, cell)

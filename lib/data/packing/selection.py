@@ -74,10 +74,8 @@ class Drawing:
         """Draws one class until every row of one split, in their order, has its picture.
 
         With `folds` as many have one as there are pictures, whatever split their publisher says.
-
-        Raises:
-            PackingError: if too few are usable, or a picture stands in both classes. What was drawn
-                is kept.
+        Raises PackingError if too few are usable, or a picture stands in both classes; what was
+        drawn is kept.
         """
         filled = {entry.row for entry in self.draft.used()}
         missing = [row for row in rows if row not in filled]
@@ -172,8 +170,7 @@ class _Part:
     def entries(self, workers: Workers) -> Iterator[tuple[Entry, Outcome]]:
         """What becomes of each name, in drawing order; one that has a kind is not taken.
 
-        Raises:
-            PackingError: if the same file stands in the other class.
+        Raises PackingError if the same file stands in the other class.
         """
         not_read = Outcome(None, {})
         with closing(workers.outcomes(self.deck.label, self._names())) as outcomes:

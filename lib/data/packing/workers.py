@@ -89,8 +89,7 @@ class Workers(AbstractContextManager):
     def outcomes(self, label: int, names: Iterable[str]) -> Iterator[tuple[str, Outcome]]:
         """The outcomes of some names, in their order; a few dozen at most are ahead of the caller.
 
-        Raises:
-            PackingError: if a worker process died.
+        Raises PackingError if a worker process died.
         """
         names = iter(names)
         while not self._worthwhile():
