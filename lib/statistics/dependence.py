@@ -56,11 +56,9 @@ def expected_vote(right: np.ndarray, labels: np.ndarray, correlation: float = 0.
 
 
 def _at_least(enough: int, votes: int, accuracy: float, correlation: float) -> float:
-    if accuracy in (0.0, 1.0):
-        return accuracy
     if correlation <= 0:
         return float(binom.sf(enough - 1, votes, accuracy))
-    if correlation >= 1:
+    if correlation >= 1 or accuracy in (0.0, 1.0):
         return float(accuracy)
     spread = (1 - correlation) / correlation
     return float(betabinom.sf(enough - 1, votes, accuracy * spread, (1 - accuracy) * spread))
