@@ -9,7 +9,6 @@ from lib.report.readable import points
 from lib.results import claim_rules as rules
 from lib.results import published_claims as published
 from lib.results.accuracies import Family, MissingVerdicts, Question
-from lib.results.comparison import ONE_SIDED
 
 MARKS = dict(zip(rules.FINDINGS, "✔✘?·–", strict=True))
 ONE_ANSWER = 0.85
@@ -57,13 +56,6 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
     columns = ["claim", "the paper says", "here", "by ranking", "on the paper's numbers"]
     columns += ["what decides", "could have shown"]
     return pd.DataFrame(lines, columns=columns).set_index(columns[:2])
-
-
-ABOUT = f"""“What decides” is the difference on which the finding turns, in percentage points, with
-its {100 * ONE_SIDED:.0f} % interval over images and training seeds in the direction that is told;
-“could have shown” the least that would have been found in 80 of 100 such studies, so that
-*undecided* can be read. “By ranking” judges the same by the AUC, which no threshold moves. “On the
-paper's numbers” is what the same rules say of the paper's Tables 1 to 4."""
 
 
 def untested(findings: pd.DataFrame) -> str:

@@ -7,13 +7,6 @@ from lib.report import figures
 from lib.report.readable import percent
 from lib.results.crop_places import ORIGINS, over_seeds
 
-ABOUT = """
-### Where crops fail
-
-The test images' grid, displaced without training anew: a lattice, of a codec or a generator, would
-show as a comb at multiples of 8 px, the place in the picture as a smooth decay that ends one patch
-further on, the threshold alone as rates that part while the AUC stays. More in A3.
-"""
 LINES = {"auc": "AUC of the image", "tpr": "fakes found", "tnr": "reals passed"}
 
 

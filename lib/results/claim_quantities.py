@@ -151,12 +151,9 @@ def elsewhere(family: Family, *, other_gan: bool) -> list[Comparison]:
         each
         for cell in cells
         for size, each in zip(several(family), beats_whole(family, cell), strict=False)
-        if _beats_chance(auc, family.image(size, cell)) or _beats_chance(auc, family.whole(cell))
+        for sides in [(family.image(size, cell), family.whole(cell))]
+        if any(bootstrap.interval(auc.pooled(side)[1:])[0] > 0.5 for side in sides)
     ]
-
-
-def _beats_chance(auc: Family, side: Question) -> bool:
-    return bootstrap.interval(auc.pooled(side)[1:])[0] > 0.5
 
 
 def several(family: Family) -> list[int]:
