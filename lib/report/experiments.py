@@ -13,7 +13,7 @@ from lib.published import paper
 from lib.report import figures
 from lib.report.families import EACH_CROP, LINES, leading, validated_margins
 from lib.report.page import NAMES
-from lib.report.readable import beside_the_paper, points, side_by_side
+from lib.report.readable import points, side_by_side
 from lib.results.accuracies import Family, MissingVerdicts
 from lib.study.run import Run
 from lib.study.study import Study
@@ -64,7 +64,8 @@ def beside(rows: pd.DataFrame, number: int) -> pd.DataFrame:
     index = ["patch_size", "theta"] if number == 4 else ["patch_size"]
     by_seed = rows[rows["rule"].isin(PAPERS[number])].groupby("seed")
     ours = {f"here, seed {seed}": side_by_side(of_seed, index) for seed, of_seed in by_seed}
-    return beside_the_paper(ours, number)
+    tables = {"paper": paper.table(number).map("{:.2f}".format), **ours}
+    return pd.concat(tables, axis=1).fillna("—").sort_index(ascending=False)
 
 
 def other_rules(rows: pd.DataFrame, number: int) -> pd.DataFrame:

@@ -1,11 +1,8 @@
 """Numbers as tables to read: per cent with their intervals, one beside the other."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
-from lib.published import paper
 from lib.statistics.accuracy import EPOCH_STATISTICS
 
 
@@ -41,12 +38,3 @@ def side_by_side(
     # Largest first, but for seeds; pandas wants no list where the index has one level.
     upwards = [name == "seed" for name in lines]
     return wide[columns].sort_index(ascending=upwards if len(lines) > 1 else upwards[0])
-
-
-def beside_the_paper(ours: Mapping[str, pd.DataFrame], number: int) -> pd.DataFrame:
-    """The paper's table, 1 to 4, and ours in one: the column group `paper`, then ours by title.
-
-    Ours are as `side_by_side` gives them, indexed as `paper.table(number)`.
-    """
-    tables = {"paper": paper.table(number).map("{:.2f}".format), **ours}
-    return pd.concat(tables, axis=1).fillna("—").sort_index(ascending=False)

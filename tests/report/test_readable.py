@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.report import readable
+from lib.report import experiments, readable
 from lib.statistics import accuracy
 
 
@@ -52,13 +52,12 @@ def test_per_cent(numbers, text):
 
 
 def test_ours_stands_beside_the_papers(rows):
-    ours = readable.side_by_side(rows.query("rule == 'grid'").assign(patch_size=32), ["patch_size"])
-    table = readable.beside_the_paper({"here": ours}, 2)
-    assert list(table.columns.get_level_values(0).unique()) == ["paper", "here"]
+    table = experiments.beside(rows.assign(patch_size=32, experiment=2, leads=True), 2)
+    assert list(table.columns.get_level_values(0).unique()) == ["paper", "here, seed 0"]
     assert table.index.tolist() == [128, 64, 32, 16]
     assert table.loc[32, ("paper", "average")] == "98.45"
-    assert table.loc[32, ("here", "validated")] == "75.0 [50.0, 100.0]"
-    assert (table.loc[64, "here"] == "—").all()
+    assert table.loc[32, ("here, seed 0", "validated")] == "75.0 [50.0, 100.0]"
+    assert (table.loc[64, "here, seed 0"] == "—").all()
 
 
 def test_points():
