@@ -74,6 +74,21 @@ def measure(images: np.ndarray, rows: np.ndarray) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
+def constant_patches(images: np.ndarray, rows: np.ndarray, patch_size: int) -> np.ndarray:
+    """Which patches of the grid, p px, have one colour throughout: bool (K, P), row by row.
+
+    `images` and `rows` are as in `measure`; p divides their side.
+    """
+    across = images.shape[1] // patch_size
+    constant = []
+    for start in range(0, len(rows), _AT_ONCE):
+        part = images[rows[start : start + _AT_ONCE]]
+        patches = part.reshape(len(part), across, patch_size, across, patch_size, 3)
+        same = (patches == patches[:, :, :1, :, :1]).all(axis=(2, 4, 5))
+        constant.append(same.reshape(len(part), -1))
+    return np.concatenate(constant)
+
+
 def power(luma: np.ndarray) -> np.ndarray:
     """The power spectra of float32 (N, S, S) without their means, under a Hann window.
 

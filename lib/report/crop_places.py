@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 
 from lib.report import figures
 from lib.report.readable import percent
-from lib.results.crop_places import ORIGINS, over_seeds
+from lib.results.crop_places import ORIGINS
+from lib.results.pooled import over_seeds
 
 LINES = {"auc": "AUC of the image", "tpr": "fakes found", "tnr": "reals passed"}
 

@@ -13,8 +13,9 @@ from lib.published import paper
 from lib.report import figures
 from lib.report.families import EACH_CROP, LINES, leading, validated_margins
 from lib.report.page import NAMES
-from lib.report.readable import points, side_by_side
+from lib.report.readable import percent, points, side_by_side
 from lib.results.accuracies import Family, MissingVerdicts
+from lib.results.strata import KEYS, by_stratum
 from lib.study.run import Run
 from lib.study.study import Study
 
@@ -151,3 +152,18 @@ def changes(family: Family, cells: Mapping[str, str]) -> pd.DataFrame:
                 change = family.compare(title, lambda a, b: a - b, altered, plain)
                 lines.setdefault(size, {})[title] = points(change.value, *change.interval())
     return pd.DataFrame(lines).T.rename_axis("patch_size").fillna("")
+
+
+def strata_table(family: Family) -> pd.DataFrame:
+    """How well each group of pictures that names tell of is judged, by patch size: per cent.
+
+    See `lib.results.strata`; empty where the study has no groups, or its images are not packed.
+    """
+    study, tables = family.study, {}
+    if study.data.strata and packed.stale(study, family.train) is None:
+        for size in family.sizes:
+            rows = by_stratum(family, size).set_index([*KEYS, "images"])
+            numbers = rows[["auc", "low", "high"]].clip(0, 1).itertuples(index=False)
+            aucs = [percent(*row) for row in numbers]
+            tables[f"{size} px"] = pd.DataFrame({"right": rows["right"].map(percent), "AUC": aucs})
+    return pd.concat(tables, axis=1) if tables else pd.DataFrame()

@@ -1,7 +1,6 @@
 """Where random crops fail: how well networks judge patches that lie elsewhere than trained ones.
 
-`lib.networks.elsewhere` has their margins; this is arithmetic on them. Numbers of several seeds are
-their mean, with Student's interval over seeds where there are two and more.
+`lib.networks.elsewhere` has their margins; this is arithmetic on them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
-from lib.statistics.bootstrap import LEVEL
 from lib.study import paths, reading
 from lib.study.run import Run
 from lib.study.study import Study
@@ -68,18 +65,6 @@ def table(
         named |= {"patch_size": run.patch_size, "seed": run.seed}
         lines.append({**named, **where, **quality(z, labels)})
     return pd.DataFrame(lines)
-
-
-def over_seeds(rows: pd.DataFrame, keys: list[str], statistic: str) -> pd.DataFrame:
-    """The mean of a statistic over seeds, by `keys`: `value`, `low`, `high`, `seeds`.
-
-    Without an interval where there is one seed.
-    """
-    lines = rows.groupby(keys, sort=False)[statistic].agg(["mean", "std", "count"])
-    half = t.ppf((1 + LEVEL) / 2, (lines["count"] - 1).clip(lower=1)) * lines["std"]
-    half = half / np.sqrt(lines["count"])
-    numbers = {"value": lines["mean"], "low": lines["mean"] - half, "high": lines["mean"] + half}
-    return pd.DataFrame({**numbers, "seeds": lines["count"]})
 
 
 def comb(rows: pd.DataFrame) -> pd.DataFrame:

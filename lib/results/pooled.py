@@ -1,4 +1,4 @@
-"""The rows of a study's folds as one: what comes out on all of its images."""
+"""Numbers of several seeds as one; and of a study's folds, what comes out on all its images."""
 
 import numpy as np
 import pandas as pd
@@ -49,3 +49,15 @@ def _line(study: Study, part: pd.DataFrame) -> pd.Series:
     ends = np.array([line["value"] - half, line["value"] + half])
     line["low"], line["high"] = np.clip(ends, 0, 1) if values.between(0, 1).all() else ends
     return line
+
+
+def over_seeds(rows: pd.DataFrame, keys: list[str], statistic: str) -> pd.DataFrame:
+    """The mean of a statistic over seeds, by `keys`: `value`, `low`, `high`, `seeds`.
+
+    Without an interval where there is one seed.
+    """
+    lines = rows.groupby(keys, sort=False)[statistic].agg(["mean", "std", "count"])
+    half = t.ppf((1 + LEVEL) / 2, (lines["count"] - 1).clip(lower=1)) * lines["std"]
+    half = half / np.sqrt(lines["count"])
+    numbers = {"value": lines["mean"], "low": lines["mean"] - half, "high": lines["mean"] + half}
+    return pd.DataFrame({**numbers, "seeds": lines["count"]})

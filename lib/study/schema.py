@@ -149,6 +149,11 @@ class Data(Strict):
             raise ValueError(f"no regular expression: {error}") from None
         return pattern
 
+    def stratum(self, name: str) -> str:
+        """The group that a picture's name tells: the first bracket of `strata`, or all it finds."""
+        match = re.search(self.strata, name) if self.strata else None
+        return "" if match is None else match[match.re.groups and 1] or ""
+
 
 class Model(Strict):
     """The backbone: any timm model by name, or a network of one's own as `module:attribute`."""

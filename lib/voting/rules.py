@@ -78,9 +78,22 @@ def confident(theta: float, reading: str = "share") -> Rule:
         raise ValueError(f"theta: got {theta}, must lie in (0, 1]")
     if reading not in READINGS:
         raise ValueError(f"reading: got {reading!r}, must be one of {', '.join(READINGS)}")
-    cut = partial(READINGS[reading], theta=theta)
-    score, keep = partial(_share_of_kept, cut=cut), partial(_kept, cut=cut)
+    keep = partial(_kept, cut=partial(READINGS[reading], theta=theta))
+    score = partial(_share_of_kept, keep=keep)
     return Rule("confident", "vote, confident", score, keep=keep, theta=theta, reading=reading)
+
+
+def without(constant: np.ndarray) -> Rule:
+    """The grid's vote without its constant patches, bool (N, P), such as a plain background's.
+
+    An image that has no other lets all of them vote.
+    """
+
+    def keep(margins: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(~constant, margins.shape)
+
+    score = partial(_share_of_kept, keep=keep)
+    return Rule("no_constant_patches", "no constant patches", score, keep=keep)
 
 
 Cut = Callable[[np.ndarray], np.float32]
@@ -96,13 +109,13 @@ def _kept(margins: np.ndarray, cut: Cut) -> np.ndarray:
     return keep
 
 
-def _share_of_kept(margins: np.ndarray, cut: Cut) -> np.ndarray:
-    """float64 (…, N): the share of fake patches among the confident, or among all if none is."""
+def _share_of_kept(margins: np.ndarray, keep: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """float64 (…, N): the share of fake patches among those kept, or among all if none is."""
     scores = np.empty(margins.shape[:-1])
     for epoch in np.ndindex(margins.shape[:-2]):
-        keep = _kept(margins[epoch], cut)
-        count = _count(keep)
-        shares = _count(keep & (margins[epoch] > 0)) / np.maximum(count, 1)
+        kept = keep(margins[epoch])
+        count = _count(kept)
+        shares = _count(kept & (margins[epoch] > 0)) / np.maximum(count, 1)
         scores[epoch] = np.where(count == 0, share_fake(margins[epoch]), shares)
     return scores
 

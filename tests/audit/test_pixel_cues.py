@@ -136,3 +136,13 @@ def test_the_residual_spectrum_shows_a_grid_and_not_the_content():
     point = difference[middle + step, middle]
     assert point > 1  # ten times as strong
     assert point > difference[middle + step + 6, middle + 6] + 1
+
+
+def test_constant_patches_are_told_row_by_row():
+    images = noise(count=3)
+    images[1, :32, 32:] = (255, 255, 254)  # one colour, though not of one value
+    images[2] = 7
+    constant = pixel_cues.constant_patches(images, np.array([1, 2, 0]), 32)
+    assert constant.tolist() == [[False, True, False, False], [True] * 4, [False] * 4]
+    images[1, 31, 63, 0] = 254
+    assert not pixel_cues.constant_patches(images, np.array([1]), 32).any()

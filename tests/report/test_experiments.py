@@ -299,3 +299,28 @@ def test_a_rule_that_two_notebooks_saved_stands_there_once(make_run, finish, mak
     rows = families.read(make_study())[0]
     assert len(experiments.cells_table(experiments.on_cells(rows, {CELL: CELL}))) == 1
     assert paths.table("tiny", 4, CELL, CELL, "plain", 8, 0).is_file()
+
+
+def test_groups_stand_side_by_side_by_size(make_run, finish, monkeypatch):
+    data = {"image_size": 16, "folds": 2, "most_per_class": 50, "strata": "^[a-z]"}
+    for size in (16, 8):
+        run = make_run(size, data=data)
+        finish(run, np.ones((1, 4, (16 // size) ** 2)), [0, 0, 1, 1], [0.5])
+    rows = pd.DataFrame({"class": "fake", "stratum": ["d", "j"], "images": [3, 4]})
+    rows = rows.assign(right=0.5, auc=[0.9, 0.6], low=[0.8, np.nan], high=[1.1, np.nan])
+    monkeypatch.setattr(experiments, "by_stratum", lambda family, size: rows)
+    monkeypatch.setattr(packed, "stale", lambda *_: None)
+    table = experiments.strata_table(Family(run.study, run.train))
+    assert table.columns.tolist() == [
+        *(("16 px", "right"), ("16 px", "AUC"), ("8 px", "right"), ("8 px", "AUC"))
+    ]
+    assert table.loc[("fake", "d", 3), ("8 px", "AUC")] == "90.0 [80.0, 100.0]"
+    assert table.loc[("fake", "j", 4)].tolist() == ["50.0", "60.0", "50.0", "60.0"]
+    monkeypatch.setattr(packed, "stale", lambda *_: "other parameters")
+    assert experiments.strata_table(Family(run.study, run.train)).empty
+
+
+def test_without_groups_there_is_no_table_of_them(make_run, finish):
+    run = make_run(8)
+    finish(run, np.ones((1, 4, 4)), [0, 0, 1, 1], [0.5])
+    assert experiments.strata_table(Family(run.study, run.train)).empty

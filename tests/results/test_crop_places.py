@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from scipy.stats import ttest_1samp
 
 from lib.results import crop_places
 from lib.study import paths, reading
@@ -43,14 +42,6 @@ def test_a_row_is_a_network_and_a_place(make_run):
     assert line[["variant", "trained", "patch_size", "seed", "tested", "tpr"]].tolist() == [
         *("moved", "aligned", 8, 3, "grid", 0),
     ]
-
-
-def test_over_seeds_stands_students_interval():
-    rows = pd.DataFrame({"size": [1, 1, 1, 2], "auc": [0.5, 0.6, 0.8, 0.9]})
-    found = crop_places.over_seeds(rows, ["size"], "auc")
-    low, high = ttest_1samp([0.5, 0.6, 0.8], 0).confidence_interval(0.95)
-    assert found.loc[1, ["value", "low", "high"]].tolist() == pytest.approx([19 / 30, low, high])
-    assert found.loc[2, "value"] == 0.9 and np.isnan(found.loc[2, "low"])
 
 
 @pytest.mark.parametrize(("teeth", "expected"), [(0, 0), (0.06, 0.06)])

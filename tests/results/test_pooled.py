@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_1samp
 
-from lib.results.pooled import KEYS, pooled
+from lib.results.pooled import KEYS, over_seeds, pooled
 from lib.results.tables import COLUMNS, TEXT, WHOLE_NUMBERS
 
 CELL, OTHER = "leaves-gan_a", "stones-gan_a"
@@ -87,3 +87,11 @@ def test_keys_tell_rows_apart(study):
     given = pd.concat([rows([0.5] * 3), rows([0.6] * 3, theta=0.6, reading="share")])
     assert pooled(study, given.reset_index(drop=True))["value"].tolist() == [0.5, 0.6]
     assert set(KEYS) < set(COLUMNS)
+
+
+def test_over_seeds_stands_students_interval():
+    rows = pd.DataFrame({"size": [1, 1, 1, 2], "auc": [0.5, 0.6, 0.8, 0.9]})
+    found = over_seeds(rows, ["size"], "auc")
+    low, high = ttest_1samp([0.5, 0.6, 0.8], 0).confidence_interval(0.95)
+    assert found.loc[1, ["value", "low", "high"]].tolist() == pytest.approx([19 / 30, low, high])
+    assert found.loc[2, "value"] == 0.9 and np.isnan(found.loc[2, "low"])

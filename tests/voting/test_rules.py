@@ -378,3 +378,12 @@ def test_an_unknown_reading_is_refused():
         ValueError, match="reading: got 'rank', must be one of share, range, probability"
     ):
         rules.confident(0.5, "rank")
+
+
+def test_constant_patches_do_not_vote_unless_there_is_no_other():
+    z = np.array([[[1, 1, -1, -1], [1, -1, -1, -1]]], np.float32)
+    constant = np.array([[True, True, False, False], [True] * 4])
+    rule = rules.without(constant)
+    assert rule.score(z).tolist() == [[0, 0.25]]
+    assert rule.keep(z).tolist() == [[[False, False, True, True], [False] * 4]]
+    assert rules.without(~constant).score(z).tolist() == [[1, 0.25]]

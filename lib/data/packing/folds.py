@@ -4,8 +4,6 @@ A class is dealt by its own pictures and key alone, so that a photograph lies in
 beside every generator. Each fold is dealt once more, into eighths, one of which validates.
 """
 
-import re
-
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
@@ -15,23 +13,24 @@ from lib.data import near_duplicates
 from lib.data.packed import CLASSES, FOLDS
 from lib.data.packing.journal import PackingError
 from lib.data.packing.selection import generator_of
+from lib.study.schema import Data
 
 PARTS = 8
 """How many parts a fold has: as many as there may be folds, of which each validates another one."""
 
 
-def deal(pictures: pd.DataFrame, count: int, strata: str | None, keys: list[str]) -> pd.DataFrame:
+def deal(pictures: pd.DataFrame, data: Data, keys: list[str]) -> pd.DataFrame:
     """The fold and the part of every picture, uint8, in the columns `packed.FOLDS`.
 
-    `pictures` has `label`, `name`, `phash`, and `identity`, None where it is not known. `strata`
-    finds a picture's group in its name: what its first bracket finds, or all of it; each of `keys`,
-    by label, fixes how a class is dealt. Raises PackingError if a seed would have no picture of a
-    class to test, validate or train on.
+    `pictures` has `label`, `name`, `phash`, and `identity`, None where it is not known; `data` says
+    how many folds there are, and the group of a name; each of `keys`, by label, fixes how a class
+    is dealt. Raises PackingError if a seed would have no picture of a class to test, validate or
+    train on.
     """
-    dealt = pd.DataFrame(0, pictures.index, FOLDS, np.uint8)
+    dealt, count = pd.DataFrame(0, pictures.index, FOLDS, np.uint8), data.folds
     for label, rows in pictures.groupby("label"):
         generator, units = generator_of(f"{keys[label]}/folds"), _together(rows)
-        groups = rows["name"].map(lambda name: _group(strata, name)).factorize()[0]
+        groups = rows["name"].map(data.stratum).factorize()[0]
         folds = _dealt(units, groups, count, generator)
         parts = np.zeros_like(folds)
         for here in (folds == fold for fold in range(count)):
@@ -46,12 +45,6 @@ def deal(pictures: pd.DataFrame, count: int, strata: str | None, keys: list[str]
             )
         dealt.loc[rows.index, FOLDS] = np.stack([folds, parts], axis=1).astype(np.uint8)
     return dealt
-
-
-def _group(strata: str | None, name: str) -> str:
-    """The group that a name tells, empty if none."""
-    match = re.search(strata, name) if strata else None
-    return "" if match is None else match[match.re.groups and 1] or ""
 
 
 def _together(pictures: pd.DataFrame) -> np.ndarray:

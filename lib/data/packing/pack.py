@@ -78,7 +78,7 @@ def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     table, columns = draft.table(["name", "identity", *COLUMNS[1:], *FACTS]), COLUMNS
     if study.data.folds:
         draft.cut(len(table))
-        dealt = folds.deal(table, study.data.folds, study.data.strata, keys)
+        dealt = folds.deal(table, study.data, keys)
         table, columns = table.join(dealt), COLUMNS + FOLDS
     names = zip(table["label"], table["name"], strict=True)
     table["image_id"] = [f"{CLASSES[label]}/{name}" for label, name in names]

@@ -12,6 +12,7 @@ from lib.data.packing import folds, pack
 from lib.data.packing.journal import PackingError
 from lib.data.sources.files import FileSource
 from lib.study import paths
+from lib.study.schema import Data
 
 CELL, SISTER = "leaves-gan_a", "leaves-gan_b"
 DATA = {"image_size": 16, "folds": 4, "most_per_class": 500}
@@ -26,7 +27,8 @@ def pictures(count: int = 200, label: int = 0, **columns) -> pd.DataFrame:
 
 
 def deal(table: pd.DataFrame, count: int = 5, strata: str | None = None, key="0") -> pd.DataFrame:
-    dealt = folds.deal(table, count, strata, [f"{key}/real", f"{key}/fake"])
+    data = Data(image_size=16, folds=count, most_per_class=500, strata=strata)
+    dealt = folds.deal(table, data, [f"{key}/real", f"{key}/fake"])
     assert dealt.columns.tolist() == FOLDS and (dealt.dtypes == np.uint8).all()
     assert dealt.index.equals(table.index)
     return dealt
