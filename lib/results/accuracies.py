@@ -35,8 +35,7 @@ class MissingVerdicts(margins.RunError):
 
 
 MEASURES = ("accuracy", "auc")
-PAPERS_SIDE = 256
-"""The side of the paper's images, px."""
+PAPERS_SIDE = 256  # px, of the paper's images
 
 
 class Question(NamedTuple):
@@ -45,8 +44,7 @@ class Question(NamedTuple):
     patch_size: int
     rule: str  # of `lib.voting.rules`, or `none`: each patch by itself
     test: str | None = None  # the test cell; the training cell if None
-    theta: float | None = None
-    """Of the confident vote, whose reading is the one that the study leads with."""
+    theta: float | None = None  # of the confident vote, in the reading that the study leads with
 
 
 class Outcomes(NamedTuple):
@@ -214,8 +212,7 @@ class Family:
     ) -> np.ndarray:
         """float64 (1 + B,); of single patches, from their table's interval, as if normal.
 
-        The draws of different sizes are then independent, so that a difference's interval is
-        wider than if it were paired.
+        Sizes' draws are then independent: a difference's interval is wider than if it were paired.
         """
         if outcomes.scores is not None:
             return ranking.auc(outcomes.scores, outcomes.labels, resampled)
