@@ -1,5 +1,6 @@
 # make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=all PROFILE=local
 #              (STUDY=published: the paper's own record)
+# make judge   is a picture GAN-made? real, fake or cannot tell   PICTURES=<picture, folder or zip>
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
 # make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo
@@ -26,7 +27,9 @@ ifdef DATA
 export PATCHWISE_DATA := $(shell $(PYTHON) -c "import os, sys; print(os.path.abspath(sys.argv[1]))" "$(DATA)")
 endif
 
-.PHONY: setup study lab test keep bench check
+export PICTURES
+
+.PHONY: setup study judge lab test keep bench check
 
 setup: $(READY)
 
@@ -48,6 +51,10 @@ else
 	$(SNAKEMAKE)
 endif
 	@echo "The report: $(WORK)/reports/$(REPORT)/index.html"
+
+judge: $(READY)
+	@test -n "$$PICTURES" || { echo "Say which: make judge PICTURES=<picture, folder or zip>"; exit 1; }
+	@python -m lib judge -- "$$PICTURES"
 
 lab: $(READY)
 	python tools/working_copies.py

@@ -1,14 +1,18 @@
-"""Packs a study's cells, or trains a network, without Jupyter: what notebooks 00 and 01 begin with.
+"""Packs a study's cells, trains a network, or judges one's own pictures, without Jupyter.
 
     python -m lib pack --study demo [--dataset sim_faces --gan sim_stylegan2]
     python -m lib train --study demo --dataset sim_faces --gan sim_stylegan2 --patch-size 32
+    python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER]
 
-Prints a line for each cell packed, or for the network; or what is wrong, and the exit status is 1.
+Prints a line for each cell packed, for the network, or for each picture; or what is wrong, and the
+exit status is 1.
 """
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from lib import margins
@@ -17,13 +21,14 @@ from lib.data.faces import MissingExtra
 from lib.data.packing import pack as packing
 from lib.data.packing.journal import PackingError
 from lib.data.sources.interface import SourceError
+from lib.judge.errors import NetworkError, OutError
 from lib.study import paths, reading
 from lib.study.schema import ParameterError
 from lib.study.study import PLAIN
 
 # Training's DivergedError is a FloatingPointError; to name it would import torch.
 ERRORS = (ParameterError, SourceError, PackingError, MissingExtra, FloatingPointError)
-ERRORS += (packed.PackedError, margins.RunError)
+ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,13 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network.add_argument("--patch-size", required=True, type=int, help="px")
     network.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     network.add_argument("--variant", default=PLAIN, help="default: %(default)s")
+    judges = commands.add_parser("judge", help="judge pictures: real, fake, or cannot tell")
+    judges.add_argument("pictures", nargs="+", type=Path, help="pictures, folders or zips")
+    judges.add_argument("--network", type=Path, help="in networks/, or a finished run's folder")
+    judges.add_argument("--out", type=Path, help="for results; default: below reports/judged/")
+    judges.add_argument("--add", action="store_true", help="to other pictures' results in --out")
     given = vars(parser.parse_args(arguments))
-    begin = {"pack": pack, "train": train}[given.pop("command")]
-    if (given["dataset"] is None) != (given["gan"] is None):
+    begin = {"pack": pack, "train": train, "judge": judge}[given.pop("command")]
+    if begin is not judge and (given["dataset"] is None) != (given["gan"] is None):
         parser.error("--dataset and --gan name a cell together; without both, all cells are packed")
     try:
         for line in begin(**given):
-            print(line)
+            print(line, flush=True)
     except ERRORS as error:
         print(error, file=sys.stderr)
         return 1
@@ -73,6 +83,30 @@ def train(**given: Any) -> Iterator[str]:
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
     reached = f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}"
     yield f"{run.summary} · {reached}, in {where}"
+
+
+def judge(
+    pictures: Sequence[Path], network: Path | None, out: Path | None, *, add: bool
+) -> Iterator[str]:
+    """Judges pictures; says of each what came out, and where all of it lies."""
+    from lib.judge import judging, page, runs
+    from lib.judge.pictures import listed
+
+    given, others = listed(pictures)
+    if others:
+        yield f"Left out, files that are no pictures by their names: {others}"
+    judges = runs.load(network or runs.DEFAULT)
+    if judges.card.simulated:
+        yield "SIMULATED: this network learned from simulated images and knows no real ones"
+    name = hashlib.sha256("\n".join(str(p.resolve()) for p in pictures).encode()).hexdigest()[:6]
+    out = out or paths.work() / "reports" / "judged" / f"{pictures[0].resolve().stem}-{name}"
+    for row in judging.judge(judges, given, out, add=add):
+        sure = "" if row["patches"] == 0 else f" · P(fake) {row['probability']:.2f}"
+        yield f"{row['picture']}: {row['verdict']}{sure}" + (f" ({row['why']})" * bool(row["why"]))
+    table = judging.finish(judges, out)
+    counts = table["verdict"].value_counts().reindex(("fake", "real", "cannot tell"), fill_value=0)
+    yield ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    yield f"Each with its map, and how often the network errs: {page.write(judges, table, out)}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`python -m lib`: packs and trains as the notebooks do; what is wrong is one message."""
 
+import shutil
 import subprocess
 import sys
 
@@ -9,9 +10,11 @@ import yaml
 from PIL import Image
 
 from lib import __main__, margins
+from lib.judge import runs
 from lib.networks import training
 from lib.networks.training import DivergedError
 from lib.study import paths, reading
+from tools import keep_network
 
 CELL = ["--study", "tiny", "--dataset", "leaves", "--gan", "gan_a"]
 NETWORK = [*CELL, "--patch-size", "16"]
@@ -261,3 +264,57 @@ def test_it_is_a_command_of_its_own_and_packing_needs_no_torch(work):
     assert "study: no study 'none'" in done.stderr and "Traceback" not in done.stderr
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "lib.data.packing.pack" in imported and "torch" not in imported
+
+
+@pytest.fixture
+def trained(packed, capsys):
+    """That study with one network."""
+    assert run(capsys, "train", *NETWORK)[0] == 0
+    return reading.run("tiny", "leaves", "gan_a", patch_size=16, seed=0).folder
+
+
+def test_a_finished_run_judges_pictures(trained, packed, capsys, tmp_path):
+    out = tmp_path / "judged"
+    asked = "judge", str(packed / "data" / "stones"), "--network", str(trained), "--out", str(out)
+    status, said, _ = run(capsys, *asked)
+    lines = said.splitlines()
+    # Three validation images of a class tell no 5 %, so that nothing is said of any picture.
+    assert status == 0 and len(lines) == 15 and lines[-2] == "0 fake, 0 real, 13 cannot tell"
+    assert "stones/0.png: cannot tell · P(fake) 0." in lines[0]
+    names = {"judged.csv", "judged.html", "margins.safetensors", "network.json", "parts"}
+    assert {path.name for path in out.iterdir()} == names
+    status, again, _ = run(capsys, *asked)
+    assert status == 0 and again.splitlines() == lines[-2:]
+
+
+def test_a_network_that_was_kept_judges_as_its_run_does(trained, packed, capsys, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", packed)
+    monkeypatch.setattr(sys, "argv", ["keep_network", str(trained), "mine", "--note", "Our own."])
+    assert keep_network.main() == 0
+    kept, of_run = runs.load(packed / "networks" / "mine"), runs.load(trained)
+    assert kept.card.notes == ["Our own."] and kept.card.scores == of_run.card.scores
+    cells = [(m.cell, m.about) for m in kept.card.measured]
+    assert cells == [
+        ("leaves-gan_a", "images like those it learned from"),
+        ("leaves_blur-gan_a", "the same images, blur 1 px"),
+    ]
+    for there, here in zip(kept.card.measured, of_run.card.measured, strict=True):
+        assert there.real == here.real and there.auc == here.auc
+        assert here.kept_real is None and there.kept_real.images == 4 and len(there.flips) == 4
+    images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    np.testing.assert_array_equal(kept.margins(images), of_run.margins(images))
+
+
+def test_what_cannot_judge_or_be_judged_is_one_message(trained, packed, capsys, tmp_path):
+    shutil.copytree(trained, tmp_path / "copy")
+    (tmp_path / "empty").mkdir()
+    picture = str(packed / "data" / "stones" / "0.png")
+    for arguments, message in (
+        (["nowhere.jpg"], "nowhere.jpg: there is no such file or folder"),
+        ([str(tmp_path / "empty")], "no picture; looked for .png"),
+        ([picture, "--network", str(tmp_path / "empty")], "holds no network"),
+        ([picture, "--network", str(tmp_path / "copy")], "a copy of a run"),
+        ([picture, "--out", str(packed / "data")], "holds other files"),
+    ):
+        status, said, error = run(capsys, "judge", *arguments)
+        assert status == 1 and message in error and "Traceback" not in error

@@ -523,3 +523,35 @@ def test_a_number_is_what_its_file_says(held):
     )
     said_so = f"{where}, as it stands: “{found[0].group()}”"
     assert right, f"{said_so}\ngot {got}\nexpected {expected}"
+
+
+# What the network that comes along is worth.
+
+
+def measured_rows() -> list[str]:
+    rows = []
+    for cell in json.loads(text("networks/faces/network.json"))["measured"]:
+        real, fake = cell["kept_real"], cell["kept_fake"]
+        count, right = real["images"] + fake["images"], real["real"] + fake["fake"]
+        said = right + real["fake"] + fake["real"]
+        wrong = f"{real['fake']} of {real['images']} | {fake['real']} of {fake['images']}"
+        left = f"{count - said} of {count}"
+        rows.append(f"| `{cell['cell']}` | {cell['auc']:.2f} | {wrong} | {right} | {left} |")
+    return rows
+
+
+def test_the_model_card_has_what_was_measured():
+    for row in measured_rows():
+        assert row in text("MODEL_CARD.md")
+
+
+def test_readme_says_how_often_the_network_errs():
+    cell = json.loads(text("networks/faces/network.json"))["measured"][0]
+    real, fake = cell["kept_real"], cell["kept_fake"]
+    count = real["images"] + fake["images"]
+    left = count - sum(each[said] for each in (real, fake) for said in ("real", "fake"))
+    assert (
+        f"of {real['images']} photographs like those it learned from {real['fake']} were called "
+        f"fake, of {fake['images']} StyleGAN2 faces {fake['real']} real, and {left} of these "
+        f"{count} pictures were left open"
+    ) in said("README.md")

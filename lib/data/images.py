@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 from PIL.Image import Resampling, Transpose
 
 from lib.data import faces
-from lib.study.schema import Data
+from lib.study.schema import Preparation
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FILTERS = {name: Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
@@ -42,7 +42,7 @@ class Picture(NamedTuple):
     `progressive`; `side` of the square that was cut out, px, before it was resized."""
 
 
-def prepare(content: bytes | np.ndarray, data: Data, decoded: str | None = None) -> Picture:
+def prepare(content: bytes | np.ndarray, data: Preparation, decoded: str | None = None) -> Picture:
     """Decodes a picture, turns it upright, cuts out a square, resizes and, if asked, compresses it.
 
     Greyscale, palette and CMYK pictures become RGB, an alpha channel is dropped, 16 bits become 8.

@@ -105,10 +105,9 @@ class PerClass(Strict):
     test: Positive
 
 
-class Data(Strict):
-    """How images are drawn and brought to one size; the same for both classes."""
+class Preparation(Strict):
+    """How a picture is brought to one size; the same for both classes."""
 
-    seed: Natural = 0
     image_size: int = Field(ge=16, strict=True)
     crop: Crop = "centre"  # the centre square, or the face that dlib's frontal detector finds
     face_margin: float = Field(0.0, ge=0, le=2)
@@ -116,6 +115,12 @@ class Data(Strict):
     resample: Literal["lanczos", "bicubic", "bilinear", "area"] = "lanczos"
     jpeg_quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
     """If given, every image is compressed as JPEG, 4:2:0, once: last, at `image_size`."""
+
+
+class Data(Preparation):
+    """How images are drawn, and brought to one size."""
+
+    seed: Natural = 0
     per_class: PerClass | None = None
     folds: Annotated[int, Field(ge=2, le=8, strict=True)] | None = None
     """Instead of `per_class`: every picture is tested once, by a network that has not seen it. Seed

@@ -26,7 +26,7 @@ from lib.data.near_duplicates import fingerprint
 from lib.data.packing.journal import PackingError
 from lib.data.sources.interface import PictureSource
 from lib.data.sources.registry import open_source
-from lib.study.schema import Data, Source
+from lib.study.schema import Preparation, Source
 
 CHUNK = 8
 """Pictures per task: enough that handing tasks over costs little, few enough to keep memory low."""
@@ -46,7 +46,7 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-def read(source: PictureSource, name: str, data: Data) -> Outcome:
+def read(source: PictureSource, name: str, data: Preparation) -> Outcome:
     """Reads and prepares one picture."""
     try:
         content = source.read(name)
@@ -70,7 +70,7 @@ class Workers(AbstractContextManager):
     """Prepares the pictures of a cell's two sources; processes are begun at the first need."""
 
     def __init__(
-        self, settings: Sequence[Source], data: Data, expected: int, count: int | None = None
+        self, settings: Sequence[Source], data: Preparation, expected: int, count: int | None = None
     ) -> None:
         """Opens the sources, given by label; about `expected` pictures will be read in all.
 
@@ -133,7 +133,7 @@ class Workers(AbstractContextManager):
 _here: dict[str, Any] = {}
 
 
-def _begin(settings: tuple[Source, ...], data: Data) -> None:
+def _begin(settings: tuple[Source, ...], data: Preparation) -> None:
     """Opens the sources in a worker, which ends with the process that began it, even if killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began it
     parent = multiprocessing.parent_process()

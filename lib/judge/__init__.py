@@ -1,0 +1,1 @@
+"""One's own pictures: a verdict with its map, how sure it is, and when nothing can be said."""

@@ -1,0 +1,189 @@
+"""Judges pictures, batch by batch: what each batch gave is kept, so that a killed call goes on."""
+
+import io
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from safetensors.numpy import save_file
+
+from lib.data import faces
+from lib.data.packing.workers import Outcome, Workers
+from lib.judge import flags
+from lib.judge.errors import OutError
+from lib.judge.network import Network
+from lib.judge.pictures import Pictures
+from lib.progress import bar
+from lib.statistics.abstention import VERDICTS, verdicts
+from lib.study import paths
+from lib.voting import rules
+
+BATCH = 32
+THUMBNAIL = 192  # px
+FACE_SHARE = 0.8
+"""Where so large a share of the training images shows a face that dlib finds, a picture must."""
+BETWEEN = "its score is between those of photographs and of fakes"
+COLUMNS = ["picture", "verdict", "why", "probability", "patches", "flags", "flips"]
+COLUMNS += ["width", "height", "format"]
+PIXELS = ["margins", "thumbnail"]  # beside them, of what is judged
+
+
+def judge(
+    network: Network, given: Sequence[Pictures], out: Path, *, add: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Judges what `out` does not hold yet; gives a row for each picture as it is judged.
+
+    Raises:
+        OutError: if `out` was made with another network or, without `add`, of other pictures.
+        PackingError: if a process that read pictures died; what was judged is kept.
+    """
+    _claim(network, out)
+    done = set(read(out, ["picture"])["picture"])
+    asked = {name for pictures in given for name in pictures.shown}
+    if not add and done - asked:
+        raise OutError(
+            f"{out}: holds {len(done - asked)} other pictures' results, such as "
+            f"{min(done - asked)}. Name another folder with --out, or add to them with --add"
+        )
+    numbers = (n for n in count() if not (out / "parts" / f"{n:06d}.parquet").exists())
+    rest = sum(len(pictures.names) for pictures in given) - len(done & asked)
+    settings = [pictures.source for pictures in given]
+    with (
+        Workers(settings, network.card.preparation, rest) as workers,
+        bar(total=rest, desc="judged", unit=" pictures") as progress,
+    ):
+        for label, pictures in enumerate(given):
+            shown = dict(zip(pictures.names, pictures.shown, strict=True))
+            names = [name for name in pictures.names if shown[name] not in done]
+            outcomes = workers.outcomes(label, names)
+            while batch := [(shown[name], outcome) for name, outcome in islice(outcomes, BATCH)]:
+                rows = judged(network, batch)
+                path = out / "parts" / f"{next(numbers):06d}.parquet"
+                table = pd.DataFrame(rows)
+                paths.write_whole(path, lambda p, table=table: table.to_parquet(p, index=False))
+                progress.update(len(rows))
+                yield from rows
+
+
+def judged(network: Network, batch: Sequence[tuple[str, Outcome]]) -> list[dict[str, Any]]:
+    """A row for each picture of a batch: `COLUMNS`, the rules' scores, `margins`, `thumbnail`."""
+    usable = [(name, outcome) for name, outcome in batch if outcome.pixels is not None]
+    rows = {}
+    if usable:
+        images = np.stack([outcome.pixels for _, outcome in usable])
+        z = network.margins(images)
+        scores = network.scores(z)
+        said = verdicts(scores, network.card.thresholds)
+        stated = network.card.calibration[1](scores)
+        flips = network.flipped(images, said)
+        votes = {rule.name: rule.score(z) for rule in rules.voting_on(network.patches)}
+        strange = flagged(network, images, pd.DataFrame([o.facts for _, o in usable]))
+        for i, (name, outcome) in enumerate(usable):
+            changed = [how for how, turned in flips.items() if turned[i]]
+            verdict, why = _verdict(VERDICTS[said[i]], strange[i], changed)
+            rows[name] = {
+                **{"picture": name, "verdict": verdict, "why": why, "probability": stated[i]},
+                **{rule: score[i] for rule, score in votes.items()},
+                **{"patches": z.shape[1], "flags": "; ".join(strange[i].texts)},
+                **{
+                    "flips": "; ".join(changed),
+                    "margins": z[i],
+                    "thumbnail": _thumbnail(images[i]),
+                },
+                **{key: outcome.facts[key] for key in ("width", "height", "format")},
+            }
+    empty = {"verdict": VERDICTS[2], "patches": 0, "flags": "", "flips": ""}
+    for name, outcome in batch:
+        if outcome.pixels is None:
+            rows[name] = {"picture": name, **empty, "why": f"unusable: {outcome.reason}"}
+    return [rows[name] for name, _ in batch]
+
+
+def flagged(network: Network, images: np.ndarray, files: pd.DataFrame) -> list[flags.Flags]:
+    """In what images, uint8 (N, S, S, 3), with a row of facts each, differ from training images."""
+    card, each = network.card, []
+    for image, (_, row) in zip(images, flags.numbers(images, files).iterrows(), strict=True):
+        found = flags.flags(row, card.ranges, all_jpeg=card.all_jpeg)
+        if (card.with_faces or 0) >= FACE_SHARE and not _has_face(image):
+            found = flags.Flags([*found.texts, flags.NO_FACE], True)
+        each.append(found)
+    return each
+
+
+def checks_faces(network: Network) -> bool:
+    """Whether pictures without a face are told: it learned from faces, and dlib is here."""
+    try:
+        faces.detector()
+    except faces.MissingExtra:
+        return False
+    return (network.card.with_faces or 0) >= FACE_SHARE
+
+
+def finish(network: Network, out: Path) -> pd.DataFrame:
+    """Joins what `out` holds: writes `judged.csv` and `margins.safetensors`; gives the table."""
+    table = read(out).sort_values("picture").reset_index(drop=True)
+    scores = [name for name in table.columns if name in rules.RULES]
+    table = table[[*COLUMNS[:4], *scores, *COLUMNS[4:]]]
+    paths.write_whole(out / "judged.csv", lambda p: table.to_csv(p, index=False))
+    z = np.full((len(table), len(network.origins)), np.nan, np.float32)  # of unusable ones
+    known = read(out, ["picture", "margins"]).dropna().set_index("picture")["margins"]
+    where = table["picture"].isin(known.index)
+    if len(known):
+        z[where] = np.stack(known[table.loc[where, "picture"]])
+    tensors = {"margins": z, "origins": network.origins}
+    paths.write_whole(out / "margins.safetensors", lambda p: save_file(tensors, p))
+    return table
+
+
+def read(out: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """What is judged so far; by default without margins and thumbnails."""
+    parts = []
+    for path in sorted((out / "parts").glob("[0-9]*.parquet")):
+        part = pd.read_parquet(path)
+        wanted = columns or dict.fromkeys([*COLUMNS, *part.columns.drop(PIXELS, errors="ignore")])
+        parts.append(part.reindex(columns=list(wanted)))
+    empty = pd.DataFrame(columns=columns or COLUMNS)
+    return pd.concat(parts, ignore_index=True) if parts else empty
+
+
+def _claim(network: Network, out: Path) -> None:
+    """Marks `out` as this network's; raises OutError if it is another's."""
+    path = out / "network.json"
+    if path.is_file():
+        if path.read_text("utf-8") != network.card.model_dump_json(indent=1):
+            raise OutError(f"{out}: was judged by another network. Name another folder with --out")
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise OutError(f"{out}: holds other files. Name an empty or new folder with --out")
+    card = network.card.model_dump_json(indent=1)
+    paths.write_whole(path, lambda p: p.write_text(card, "utf-8"))
+
+
+def _verdict(said: str, strange: flags.Flags, flips: Sequence[str]) -> tuple[str, str]:
+    """The verdict that is given, and why none is; empty where one is."""
+    if strange.far:
+        return VERDICTS[2], f"too far from the training pictures: {'; '.join(strange.texts)}"
+    if said == VERDICTS[2]:
+        return said, BETWEEN
+    if flips:
+        return VERDICTS[2], f"{said}, but not any more when {', '.join(flips)}"
+    return said, ""
+
+
+def _has_face(image: np.ndarray) -> bool:
+    try:
+        return flags.has_face(image)
+    except faces.MissingExtra:
+        return True  # not known; the page says so
+
+
+def _thumbnail(image: np.ndarray) -> bytes:
+    """The prepared picture, small, as WebP."""
+    picture, memory = Image.fromarray(image), io.BytesIO()
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    picture.save(memory, "WEBP", quality=80)
+    return memory.getvalue()

@@ -1,0 +1,63 @@
+"""What was judged as one page: each picture with its patches' map, the verdict, and its worth."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lib.judge import judging
+from lib.judge.card import Measured
+from lib.judge.network import Network
+from lib.study import paths
+
+MOST = 500
+"""So many pictures are shown at most; the table beside the page has all."""
+
+
+def write(network: Network, table: pd.DataFrame, out: Path) -> Path:
+    """Writes `judged.html` of what `judging.finish` gave; self-contained."""
+    settings = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True}
+    template = Environment(loader=PackageLoader("lib.judge", ""), **settings)
+    html = template.get_template("judged.html.j2").render(
+        card=network.card,
+        counts=table["verdict"].value_counts().to_dict(),
+        table=table,
+        shown=list(_shown(network, table, out)),
+        most=MOST,
+        size=network.card.preparation.image_size,
+        side=network.card.patch_size,
+        checks_faces=judging.checks_faces(network),
+        in_words=in_words,
+        version=version("patchwise"),
+    )
+    return paths.write_whole(out / "judged.html", lambda p: p.write_text(html, "utf-8"))
+
+
+def in_words(verdict: str, measured: Measured) -> str:
+    """What a verdict is worth: how often it was wrong on the training cell's test images."""
+    reals, fakes = measured.final
+    kinds = {"fake": (reals, "photographs", reals.fake), "real": (fakes, "GAN images", fakes.real)}
+    if verdict not in kinds:
+        return ""
+    counts, what, wrong = kinds[verdict]
+    return f"of {counts.images} {what} like those it was tested on, {wrong} were called {verdict}"
+
+
+def _shown(network: Network, table: pd.DataFrame, out: Path) -> Iterator[dict[str, Any]]:
+    """The first `MOST` rows, each with its picture and what is drawn over it."""
+    first = table.head(MOST)
+    seen = judging.read(out, ["picture", *judging.PIXELS]).set_index("picture")
+    for row in first.to_dict("records"):
+        pixels = seen.loc[row["picture"]]
+        patches = []
+        if isinstance(pixels["thumbnail"], bytes):
+            row["source"] = "data:image/webp;base64," + b64encode(pixels["thumbnail"]).decode()
+            for (top, left), z in zip(network.origins.tolist(), pixels["margins"], strict=True):
+                sure = 0.6 * float(np.tanh(abs(z) / 2))
+                patches.append((left, top, "fake" if z > 0 else "real", round(sure, 3)))
+        yield {**row, "patches_drawn": patches}

@@ -1,0 +1,49 @@
+"""Which pictures there are to judge: files, and what lies in folders and zips."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lib.data.images import SUFFIXES
+from lib.data.sources.interface import SourceError
+from lib.data.sources.trees import open_tree
+from lib.study.schema import Source
+
+
+class Pictures(NamedTuple):
+    """The pictures of one folder or zip."""
+
+    source: Source
+    names: list[str]  # as the source reads them
+    shown: list[str]
+    """As results name them: the path as it was given, with what lies below it; told apart by it."""
+
+
+def listed(given: Sequence[Path]) -> tuple[list[Pictures], int]:
+    """The pictures, each once, and how many other files lie among them.
+
+    A file that is named is taken whatever its suffix; of folders and zips those of `SUFFIXES`.
+
+    Raises:
+        SourceError: if there is nothing at a path, it cannot be read, or no picture is there.
+    """
+    every, others, seen = [], 0, set()
+    for path in given:
+        if not path.exists():
+            raise SourceError(f"{path}: there is no such file or folder")
+        if path.is_file() and not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
+            root, names, shown = path.parent, [path.name], [str(path)]
+        else:
+            root, files = path, open_tree(path).files
+            names = [name for name in files if name.lower().endswith(SUFFIXES)]
+            others += len(files) - len(names)
+            shown = [str(path / name) for name in names]
+        new = [(n, s) for n, s in zip(names, shown, strict=True) if (root.resolve(), n) not in seen]
+        seen |= {(root.resolve(), name) for name, _ in new}
+        source = Source(kind="files", path=str(root.resolve()))
+        every.append(Pictures(source, [n for n, _ in new], [s for _, s in new]))
+    if not any(pictures.names for pictures in every):
+        where = ", ".join(map(str, given))
+        raise SourceError(f"{where}: no picture; looked for {', '.join(SUFFIXES)}")
+    return every, others

@@ -1,0 +1,171 @@
+"""Judging: verdicts and why there is none, bad pictures, calls that go on, taken folders."""
+
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from judge_helpers import PATCH, SIZE, card, network
+from PIL import Image
+from safetensors.numpy import load_file
+
+from lib.data import faces
+from lib.judge import flags, judging, page
+from lib.judge.errors import OutError
+from lib.judge.pictures import listed
+from lib.statistics.abstention import CANNOT_TELL
+
+
+def picture(path, value, side=SIZE, **options):
+    pixels = np.broadcast_to(np.asarray(value, np.uint8), (side, side, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.ascontiguousarray(pixels)).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def album(tmp_path):
+    picture(tmp_path / "album" / "bright.png", 250)
+    picture(tmp_path / "album" / "dark.png", 10)
+    picture(tmp_path / "album" / "grey.png", 128)
+    return tmp_path / "album"
+
+
+def judged(given, out, by=None, **options) -> pd.DataFrame:
+    by = by or network()
+    pictures, _ = listed([given] if not isinstance(given, list) else given)
+    list(judging.judge(by, pictures, out, **options))
+    table = judging.finish(by, out)
+    return table.set_index(table["picture"].str.rsplit("/", n=1).str[-1])
+
+
+def test_a_verdict_is_given_or_withheld(album, tmp_path):
+    table = judged(album, tmp_path / "out")
+    assert table["verdict"].to_dict() == {
+        **{"bright.png": "fake", "dark.png": "real", "grey.png": "cannot tell"}
+    }
+    assert table.loc["grey.png", "why"] == judging.BETWEEN
+    assert table.loc["bright.png", "probability"] > 0.9 > 0.1 > table.loc["dark.png", "probability"]
+    assert table.loc["bright.png", ["grid", "patches", "format"]].tolist() == [1, 4, "PNG"]
+    tensors = load_file(tmp_path / "out" / "margins.safetensors")
+    assert tensors["margins"].shape == (3, 4) and tensors["origins"].tolist()[3] == [PATCH, PATCH]
+    np.testing.assert_allclose(tensors["margins"][0], (250 - 128) / 32)
+    stored = pd.read_csv(tmp_path / "out" / "judged.csv", keep_default_na=False)
+    assert stored["verdict"].tolist() == table["verdict"].tolist()
+
+
+def test_a_verdict_that_an_alteration_flips_is_withheld(tmp_path):
+    half = np.full((SIZE, SIZE, 3), 120)
+    half[:8], half[-8:] = 255, 255  # the displaced grid sees the dark middle alone
+    picture(tmp_path / "a" / "framed.png", half)
+    table = judged(tmp_path / "a", tmp_path / "out")
+    assert table.loc["framed.png", "verdict"] == "cannot tell"
+    assert "shifted by half a patch" in table.loc["framed.png", "flips"]
+    assert table.loc["framed.png", "why"].startswith("fake, but not any more when shifted")
+
+
+def test_a_picture_far_from_those_learned_from_gets_no_verdict(tmp_path):
+    picture(tmp_path / "a" / "small.png", 250, side=16)
+    picture(tmp_path / "a" / "little.png", 250, side=48)
+    table = judged(tmp_path / "a", tmp_path / "out")
+    assert table.loc["small.png", "verdict"] == "cannot tell"
+    assert "resampling factor 0.25" in table.loc["small.png", "why"]
+    assert table.loc["little.png", "verdict"] == "fake"  # beside it, and not far
+    assert "resampling factor 0.75, of training pictures 1.00" in table.loc["little.png", "flags"]
+
+
+def test_unusable_pictures_are_listed_and_stop_nothing(album, tmp_path):
+    (album / "empty.jpg").touch()
+    (album / "text.jpg").write_text("no picture")
+    table = judged(album, tmp_path / "out")
+    assert table.loc["empty.jpg", "why"] == "unusable: zero bytes"
+    assert table.loc["text.jpg", ["verdict", "patches"]].tolist() == ["cannot tell", 0]
+    margins = load_file(tmp_path / "out" / "margins.safetensors")["margins"]
+    assert np.isnan(margins).all(axis=1).tolist() == [False, False, True, False, True]
+
+
+def test_only_unusable_pictures_make_a_page_too(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "empty.jpg").touch()
+    table = judged(tmp_path / "a", tmp_path / "out")
+    assert "zero bytes" in page.write(network(), table, tmp_path / "out").read_text("utf-8")
+
+
+def test_faces_are_asked_for_where_the_network_learned_from_them(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(flags, "has_face", lambda image: image.mean() > 200)
+    table = judged(album, tmp_path / "out", network(with_faces=0.95))
+    assert table["verdict"].tolist() == ["fake", "cannot tell", "cannot tell"]
+    assert flags.NO_FACE in table.loc["dark.png", "why"]
+
+    def missing(image):
+        raise faces.MissingExtra
+
+    monkeypatch.setattr(flags, "has_face", missing)
+    assert judged(album, tmp_path / "o2", network(with_faces=0.95))["flags"].tolist() == [""] * 3
+
+
+def test_a_call_goes_on_where_it_stopped(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "BATCH", 1)
+    by, (pictures, _) = network(), listed([album])
+    rows = judging.judge(by, pictures, tmp_path / "out")
+    first = next(rows)["picture"]
+    rows.close()
+    again = [row["picture"] for row in judging.judge(by, pictures, tmp_path / "out")]
+    assert first not in again and len(again) == 2
+    assert list(judging.judge(by, pictures, tmp_path / "out")) == []
+    assert len(judging.finish(by, tmp_path / "out")) == 3
+
+
+def test_other_results_are_not_mixed_in(album, tmp_path):
+    other, out = picture(tmp_path / "other.png", 10), tmp_path / "out"
+    judged(album, out)
+    with pytest.raises(OutError, match="3 other pictures' results, such as .*bright.png.*--add"):
+        judged(other, out)
+    assert len(judged(other, out, add=True)) == 4
+    with pytest.raises(OutError, match="another network"):
+        judged(album, out, network(alpha=0.1))
+    with pytest.raises(OutError, match="holds other files"):
+        judged(album, album)
+    assert sorted(path.name for path in album.iterdir()) == ["bright.png", "dark.png", "grey.png"]
+
+
+def test_files_folders_and_zips_are_judged_each_picture_once(album, tmp_path):
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(album / "dark.png", "inside/dark.png")
+        archive.writestr("notes.txt", "no picture")
+    odd = (album / "bright.png").rename(album / "bright.thing")  # named, and so taken
+    pictures, others = listed([odd, album, tmp_path / "more.zip", album / "dark.png"])
+    shown = [name.removeprefix(str(tmp_path)) for each in pictures for name in each.shown]
+    assert shown == [
+        *("/album/bright.thing", "/album/dark.png", "/album/grey.png", "/more.zip/inside/dark.png")
+    ]
+    assert others == 2
+    table = judged([odd, tmp_path / "more.zip"], tmp_path / "out")
+    assert table["verdict"].to_dict() == {"bright.thing": "fake", "dark.png": "real"}
+
+
+def test_the_page_says_what_it_is_not_and_obeys_no_name(album, tmp_path):
+    (album / "dark.png").rename(album / "<script>alert(1)<!--.png")
+    table = judged(album, tmp_path / "out")
+    html = page.write(network(), table, tmp_path / "out").read_text("utf-8")
+    assert "<script>alert" not in html and "&lt;script&gt;alert(1)&lt;!--.png" in html
+    assert "no proof and no forensic tool" in html and "Faces &amp; a GAN" in html
+    assert "of 100 photographs like those it was tested on, 2 were called fake" in html
+    assert "of 90 GAN images like those it was tested on, 1 were called real" in html
+    assert "SIMULATED" not in html and html.count("<svg") == 3
+    assert "http" not in html.replace("http-equiv", "")
+    simulated = network(simulated=True)
+    assert "SIMULATED" in page.write(simulated, table, tmp_path / "out").read_text("utf-8")
+
+
+def test_a_network_of_whole_images_judges_and_is_not_shifted(album, tmp_path):
+    by = network(patch_size=SIZE)
+    table = judged(album, tmp_path / "out", by)
+    assert table.loc["bright.png", "verdict"] == "fake" and "grid" not in table.columns
+    flipped = by.flipped(np.full((1, SIZE, SIZE, 3), 128, np.uint8), np.array([CANNOT_TELL]))
+    assert "shifted by half a patch" not in flipped and "mirrored" in flipped
+    page.write(by, table, tmp_path / "out")
+
+
+def test_thresholds_of_a_card_are_its_validation_scores():
+    assert card().thresholds.real < 0 < card().thresholds.fake
