@@ -13,14 +13,14 @@ import lib
 from lib.study import paths
 
 MODULES = [m.name for m in pkgutil.walk_packages(lib.__path__, "lib.") if m.name != "lib.__main__"]
-TORCH = ("lib.networks", "lib.data.simulated")
+TORCH = ("lib.networks", "lib.data.simulated", "lib.judge")
 # What is added to a module, and the contract that it breaks.
 BREAKS = {
     "voting.rules": ("lib.results.tables", "From pixels to report"),
     "data.packed": ("lib.margins", "From pixels to report"),
     "statistics.bootstrap": ("lib.study.paths", "From pixels to report"),
-    "report.page": ("lib.data.packing.journal", "Only the command line packs"),
-    "margins": ("torch", "Only networks and simulated pictures"),
+    "report.page": ("lib.data.packing.journal", "Only the command line and judge pack"),
+    "margins": ("torch", "Only networks, judge and simulated"),
     "report.figures": ("lib.networks.classifier", "Nothing else needs torch"),
     "voting.quirks": ("pickle", "lib knows nothing"),
 }
@@ -61,6 +61,7 @@ def test_a_module_without_a_layer_is_noticed(linted):
 def test_what_needs_no_torch_imports_none():
     """Also where an import is hidden in a call, which the contracts do not see."""
     free = [name for name in MODULES if not name.startswith(TORCH)]
+    free += ["lib.judge.errors", "lib.judge.flags", "lib.judge.pictures"]
     assert len(free) > 30
     check = f"import sys, {', '.join(free)}; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)

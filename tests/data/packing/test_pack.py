@@ -288,7 +288,7 @@ def test_what_is_packed_is_found(make_study, pictures, loaded):
         ({"data": data(image_size=32)}, "image_size changed"),
         ({"data": data(seed=1)}, "seed changed"),
         ({"data": data(per_class={**PER_CLASS, "test": 3})}, "per_class changed"),
-        ({"data": data(seed=1, resample="area")}, "seed, resample changed"),
+        ({"data": data(seed=1, resample="area")}, "resample, seed changed"),
         (
             {
                 "cells": {
