@@ -9,7 +9,6 @@ exit status is 1.
 """
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -98,8 +97,7 @@ def judge(
     judges = runs.load(network or runs.DEFAULT)
     if judges.card.simulated:
         yield "SIMULATED: this network learned from simulated images and knows no real ones"
-    name = hashlib.sha256("\n".join(str(p.resolve()) for p in pictures).encode()).hexdigest()[:6]
-    out = out or paths.work() / "reports" / "judged" / f"{pictures[0].resolve().stem}-{name}"
+    out = out or judging.folder_for(judges, pictures)
     for row in judging.judge(judges, given, out, add=add):
         sure = "" if row["patches"] == 0 else f" · P(fake) {row['probability']:.2f}"
         yield f"{row['picture']}: {row['verdict']}{sure}" + (f" ({row['why']})" * bool(row["why"]))

@@ -1,5 +1,6 @@
 """Judges pictures, batch by batch: what each batch gave is kept, so that a killed call goes on."""
 
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from itertools import count, islice
@@ -30,6 +31,13 @@ BETWEEN = "its score is between those of photographs and of fakes"
 COLUMNS = ["picture", "verdict", "why", "probability", "patches", "flags", "flips"]
 COLUMNS += ["width", "height", "format"]
 PIXELS = ["margins", "thumbnail"]  # beside them, of what is judged
+
+
+def folder_for(network: Network, pictures: Sequence[Path]) -> Path:
+    """Where results lie if nothing else is said: the same for the same paths and network."""
+    told = [network.card.digest, *(str(path.resolve()) for path in pictures)]
+    name = hashlib.sha256("\n".join(told).encode()).hexdigest()[:6]
+    return paths.work() / "reports" / "judged" / f"{pictures[0].resolve().stem}-{name}"
 
 
 def judge(

@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lib.judge import judging
-from lib.judge.card import Measured
+from lib.judge.card import Card, Measured
 from lib.judge.network import Network
 from lib.study import paths
 
@@ -46,6 +46,21 @@ def in_words(verdict: str, measured: Measured) -> str:
         return ""
     counts, what, wrong = kinds[verdict]
     return f"of {counts.images} {what} like those it was tested on, {wrong} were called {verdict}"
+
+
+def worth(card: Card) -> pd.DataFrame:
+    """How often the verdicts were wrong, a row for each cell that the network was tested on."""
+    lines = {}
+    for cell in card.measured:
+        reals, fakes = cell.final
+        lines[cell.cell] = {
+            "photographs called fake": f"{reals.fake} of {reals.images}",
+            "GAN images called real": f"{fakes.real} of {fakes.images}",
+            "called rightly": reals.real + fakes.fake,
+            "cannot tell": f"{reals.cannot_tell + fakes.cannot_tell}",
+            "AUC": round(cell.auc, 2),
+        }
+    return pd.DataFrame(lines).T
 
 
 def _shown(network: Network, table: pd.DataFrame, out: Path) -> Iterator[dict[str, Any]]:

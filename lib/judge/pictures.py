@@ -2,13 +2,20 @@
 
 import zipfile
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
+from lib.data import packed
 from lib.data.images import SUFFIXES
 from lib.data.sources.interface import SourceError
+from lib.data.sources.registry import open_source
 from lib.data.sources.trees import open_tree
+from lib.study import paths
 from lib.study.schema import Source
+from lib.study.study import Study
 
 
 class Pictures(NamedTuple):
@@ -47,3 +54,19 @@ def listed(given: Sequence[Path]) -> tuple[list[Pictures], int]:
         where = ", ".join(map(str, given))
         raise SourceError(f"{where}: no picture; looked for {', '.join(SUFFIXES)}")
     return every, others
+
+
+def of_study(study: Study, folder: Path, count: int = 3) -> Path:
+    """Writes a study's first photographs and fakes, `count` of each, as files to judge."""
+    cell = study.cells[study.base(study.train_on[0])]
+    for name in packed.CLASSES:
+        source = open_source(getattr(cell, name), study.data)
+        for number, picture in enumerate(islice(source.names(), count)):
+            content = source.read(picture)
+            path = folder / f"{name}_{number}{Path(picture).suffix or '.png'}"
+            if isinstance(content, bytes):
+                paths.write_whole(path, lambda p, content=content: p.write_bytes(content))
+            else:
+                image = Image.fromarray(content)
+                paths.write_whole(path, lambda p, image=image: image.save(p))
+    return folder

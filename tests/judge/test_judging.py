@@ -12,8 +12,9 @@ from safetensors.numpy import load_file
 from lib.data import faces
 from lib.judge import flags, judging, page
 from lib.judge.errors import OutError
-from lib.judge.pictures import listed
+from lib.judge.pictures import listed, of_study
 from lib.statistics.abstention import CANNOT_TELL
+from lib.study import reading
 
 
 def picture(path, value, side=SIZE, **options):
@@ -169,3 +170,26 @@ def test_a_network_of_whole_images_judges_and_is_not_shifted(album, tmp_path):
 
 def test_thresholds_of_a_card_are_its_validation_scores():
     assert card().thresholds.real < 0 < card().thresholds.fake
+
+
+def test_a_study_gives_pictures_to_try(make_study, work, tmp_path):
+    for name in ("leaves", "gan_a"):
+        for number in range(4):
+            picture(work / "data" / name / f"{number}.png", 10 * number)
+    folder = of_study(make_study(), tmp_path / "examples")
+    found, others = listed([folder])
+    names = [f"{label}_{number}.png" for label in ("fake", "real") for number in range(3)]
+    assert found[0].names == names and others == 0
+    source = work / "data" / "gan_a" / "1.png"
+    assert (folder / "fake_1.png").read_bytes() == source.read_bytes()
+
+
+def test_simulated_pictures_to_try_are_made(tmp_path):
+    folder = of_study(reading.load("smoke"), tmp_path / "examples", count=1)
+    assert Image.open(folder / "fake_0.png").size == (64, 64)
+
+
+def test_what_a_network_is_worth_stands_line_by_line():
+    (line,) = page.worth(card()).to_dict("records")
+    assert line["photographs called fake"] == "2 of 100" and line["cannot tell"] == "97"
+    assert line["GAN images called real"] == "1 of 90" and line["called rightly"] == 90
