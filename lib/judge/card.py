@@ -7,7 +7,7 @@ makes both of a finished run.
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -17,7 +17,6 @@ from lib.statistics import abstention
 from lib.study.schema import Model, Preparation, Quirks, Strict
 
 WEIGHTS, CARD = "network.safetensors", "network.json"
-Verdict = Literal["real", "fake", "cannot tell"]
 
 
 class Counts(Strict):

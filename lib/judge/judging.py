@@ -86,7 +86,7 @@ def judged(network: Network, batch: Sequence[tuple[str, Outcome]]) -> list[dict[
         z = network.margins(images)
         scores = network.scores(z)
         said = verdicts(scores, network.card.thresholds)
-        stated = network.card.calibration[1](scores)
+        stated = network.probability(scores)
         flips = network.flipped(images, said)
         votes = {rule.name: rule.score(z) for rule in rules.voting_on(network.patches)}
         strange = flagged(network, images, pd.DataFrame([o.facts for _, o in usable]))

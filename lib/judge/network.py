@@ -38,6 +38,11 @@ class Network:
         precision = "fp32" if network.in_float32 else pick_precision("auto", device)
         return Scorer(network, DTYPES[precision])
 
+    @cached_property
+    def probability(self) -> abstention.Probability:
+        """From scores to P(fake), in [0, 1]; learned once, for all pictures."""
+        return self.card.calibration[1]
+
     @property
     def patches(self) -> str:
         """Which rules vote: those on the `grid`, or of the `whole` image."""

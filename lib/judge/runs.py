@@ -101,7 +101,7 @@ def of_run(
     network = Network(card.model_copy(update={"scores": scores.tolist()}), weights)
     cells = [run.train, *study.others(run.train), *study.altered(run.train)]
     scored = margins.load(run, run.train, epoch=margins.validated(run))
-    stated = network.card.calibration[1](network.scores(scored.margins[0]))
+    stated = network.probability(network.scores(scored.margins[0]))
     update = {
         "measured": [measured(run, network, cell, flips=flips) for cell in bar(iterable=cells)],
         "reliability": list(calibration.reliability(stated, scored.labels).itertuples(index=False)),

@@ -55,9 +55,8 @@ def calibrated(scores: np.ndarray, labels: np.ndarray) -> tuple[str, Probability
 
     `platt`, a logistic curve (J. Platt, 1999), or `isotonic`, a rising one of any form
     (B. Zadrozny, C. Elkan, KDD 2002): the one whose Brier score is lower by cross-validation, the
-    first on ties.
-    As many fakes as reals are assumed, and no probability is nearer to 0 or 1 than n images tell,
-    1 / (n + 2).
+    first on ties. As many fakes as reals are assumed, and no probability is nearer to 0 or 1 than n
+    images tell, 1 / (n + 2).
     """
     errors = {}
     folds = min(FOLDS, *np.bincount(labels, minlength=2))
