@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from lib.judge import judging
 from lib.judge.card import Card, Measured
@@ -25,6 +26,7 @@ def write(network: Network, table: pd.DataFrame, out: Path) -> Path:
     template = Environment(loader=PackageLoader("lib.judge", ""), **settings)
     html = template.get_template("judged.html.j2").render(
         card=network.card,
+        worth=Markup(worth(network.card).to_html(border=0, justify="unset")),
         counts=table["verdict"].value_counts().to_dict(),
         table=table,
         shown=list(_shown(network, table, out)),
@@ -53,11 +55,12 @@ def worth(card: Card) -> pd.DataFrame:
     lines = {}
     for cell in card.measured:
         reals, fakes = cell.final
-        lines[cell.cell] = {
+        left, every = reals.cannot_tell + fakes.cannot_tell, reals.images + fakes.images
+        lines[f"{cell.cell}, {cell.about}"] = {
             "photographs called fake": f"{reals.fake} of {reals.images}",
             "GAN images called real": f"{fakes.real} of {fakes.images}",
             "called rightly": reals.real + fakes.fake,
-            "cannot tell": f"{reals.cannot_tell + fakes.cannot_tell}",
+            "cannot tell": f"{left} of {every}",
             "AUC": round(cell.auc, 2),
         }
     return pd.DataFrame(lines).T

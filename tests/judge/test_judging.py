@@ -191,5 +191,5 @@ def test_simulated_pictures_to_try_are_made(tmp_path):
 
 def test_what_a_network_is_worth_stands_line_by_line():
     (line,) = page.worth(card()).to_dict("records")
-    assert line["photographs called fake"] == "2 of 100" and line["cannot tell"] == "97"
+    assert line["photographs called fake"] == "2 of 100" and line["cannot tell"] == "97 of 190"
     assert line["GAN images called real"] == "1 of 90" and line["called rightly"] == 90
