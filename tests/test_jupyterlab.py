@@ -1,15 +1,18 @@
 """What a newcomer does: clones the project, `make lab`, runs every notebook, and it saves itself.
 
 The notebooks are opened, executed and saved over the server's own interfaces, as its page does: the
-contents and sessions over HTTP, the cells over a kernel's websocket.
+contents and sessions over HTTP, the cells over a kernel's websocket. Where there is a Chromium, the
+slider of B1_own_pictures is moved in the page itself, too.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -18,6 +21,7 @@ import pytest
 import websocket
 from clone_helpers import READY, changed, clone, lone
 from notebook_helpers import NOTEBOOKS
+from playwright.sync_api import Page, expect, sync_playwright
 
 TOKEN = uuid.uuid4().hex
 STARTS_WITHIN, CELL_WITHIN = 90, 300  # seconds
@@ -108,19 +112,20 @@ def receive(kernel: websocket.WebSocket, deadline: float) -> dict:
     return json.loads(data) if kind == websocket.ABNF.OPCODE_TEXT else {}
 
 
-@pytest.fixture
-def checkout(tmp_path) -> Path:
-    return clone(tmp_path / "patchwise")
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory) -> Path:
+    return clone(tmp_path_factory.mktemp("clone") / "patchwise")
 
 
-@pytest.fixture
-def lab(checkout, tmp_path):
+@pytest.fixture(scope="module")
+def lab(checkout, tmp_path_factory):
     """`make lab` on a free port, in the clone; stopped at the end, come what may."""
-    env = lone(checkout, tmp_path / "settings")
+    folder = tmp_path_factory.mktemp("lab")
+    env = lone(checkout, folder / "settings")
     server = {"open_browser": False, "allow_root": True, "ip": "127.0.0.1", "port": 0}
     settings = {"ServerApp": server, "IdentityProvider": {"token": TOKEN}}
     Path(env["JUPYTER_CONFIG_DIR"], "jupyter_server_config.json").write_text(json.dumps(settings))
-    log = tmp_path / "lab.log"
+    log = folder / "lab.log"
     with log.open("w") as file:
         make = subprocess.Popen(
             [*READY, "lab"], cwd=checkout, env=env, stdout=file, stderr=file, start_new_session=True
@@ -155,6 +160,21 @@ def stop(make: subprocess.Popen) -> None:
         make.wait(20)
 
 
+@pytest.fixture
+def browser() -> Iterator[Page]:
+    """A page of a headless Chromium: this system's, or the one that Playwright installed."""
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = shutil.which("chromium") or shutil.which("google-chrome") or own
+        if not Path(found).exists():
+            pytest.skip("no Chromium: apt-get install chromium, or playwright install chromium")
+        flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+        with playwright.chromium.launch(executable_path=found, args=flags) as chromium:
+            page = chromium.new_page()
+            page.set_default_timeout(1000 * STARTS_WITHIN)
+            yield page
+
+
 @pytest.mark.timeout(1200)
 def test_every_notebook_runs_in_a_fresh_jupyterlab_and_git_sees_nothing(lab, checkout):
     assert "JupyterLab" in lab.get_page("lab/tree/my_notebooks")
@@ -166,3 +186,20 @@ def test_every_notebook_runs_in_a_fresh_jupyterlab_and_git_sees_nothing(lab, che
         assert any(cell.get("execution_count") == 100 for cell in saved["cells"])
     assert (checkout / "reports/smoke/index.html").is_file()
     assert changed(checkout) == ""
+
+
+def test_a_slider_moved_in_a_browser_changes_the_verdict(lab, browser):
+    browser.goto(f"{lab.url}lab/tree/my_notebooks/B1_own_pictures.ipynb?token={TOKEN}")
+    browser.locator(".jp-Toolbar-kernelName", has_text="Python 3").wait_for()
+    browser.locator(".lm-MenuBar-item", has_text="Run").click()
+    browser.get_by_text("Run All Cells", exact=True).click()
+    output = browser.locator(".jp-OutputArea-output .widget-vbox")
+    verdict = output.locator(".widget-label", has_text="patches vote")
+    expect(verdict).to_contain_text("vote, confident", timeout=1000 * CELL_WITHIN)
+    before = verdict.text_content()
+    output.locator(".noUi-handle").focus()
+    for _ in range(3):  # θ from 0.6 to 0.9
+        browser.keyboard.press("ArrowRight")
+    expect(verdict).not_to_have_text(before)
+    output.locator("select").nth(1).select_option("vote, grid")
+    expect(verdict).to_contain_text("vote, grid: ")
