@@ -30,12 +30,17 @@ class Flags(NamedTuple):
     far: bool
 
 
-def numbers(images: np.ndarray, files: pd.DataFrame) -> pd.DataFrame:
-    """What `UNITS` names, of images uint8 (N, S, S, 3) and a row of facts each; NaN is unknown."""
+def seen(image: np.ndarray, *, for_faces: bool) -> dict[str, float | bool]:
+    """A prepared image's `sharpness`, and `face`: false where one is looked for and not found."""
+    sharpness = float(high_frequencies(luminance(image[None]))[0])
+    return {"sharpness": sharpness, "face": not for_faces or has_face(image)}
+
+
+def numbers(files: pd.DataFrame, image_size: int) -> pd.DataFrame:
+    """What `UNITS` names of images, from their files' facts and `sharpness`; NaN is unknown."""
     quality = files["quality"].to_numpy(np.float64, na_value=np.nan)
-    sharp = [high_frequencies(luminance(image[None]))[0] for image in images]
-    factor = files["side"].to_numpy(np.float64) / images.shape[1]
-    return pd.DataFrame(dict(zip(UNITS, (factor, quality, sharp), strict=True)))
+    factor = files["side"].to_numpy(np.float64) / image_size
+    return pd.DataFrame(dict(zip(UNITS, (factor, quality, files["sharpness"]), strict=True)))
 
 
 def ranges(known: pd.DataFrame) -> dict[str, tuple[float, float]]:

@@ -13,7 +13,9 @@ Alter = Callable[[np.ndarray, str], np.ndarray]
 
 def _each(**change: float) -> Alter:
     how = Altered(test_images_of="these", **change)
-    return lambda images, resample: np.stack([alter(image, how, resample) for image in images])
+    return lambda images, resample: np.array(
+        [alter(image, how, resample) for image in images], np.uint8
+    )
 
 
 ALTERATIONS: dict[str, Alter] = {

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lib.judge.errors import OutError
 from lib.judge.network import Network
 from lib.judge.pictures import Pictures
 from lib.progress import bar
-from lib.statistics.abstention import VERDICTS, verdicts
+from lib.statistics.abstention import CANNOT_TELL, VERDICTS, verdicts
 from lib.study import paths
 from lib.voting import rules
 
@@ -59,9 +60,8 @@ def judge(
         )
     numbers = (n for n in count() if not (out / "parts" / f"{n:06d}.parquet").exists())
     rest = sum(len(pictures.names) for pictures in given) - len(done & asked)
-    settings = [pictures.source for pictures in given]
     with (
-        Workers(settings, network.card.preparation, rest) as workers,
+        readers(network, given, rest) as workers,
         bar(total=rest, desc="judged", unit=" pictures") as progress,
     ):
         for label, pictures in enumerate(given):
@@ -77,6 +77,13 @@ def judge(
                 yield from rows
 
 
+def readers(network: Network, given: Sequence[Pictures], expected: int) -> Workers:
+    """What reads, prepares and looks over about so many pictures for a network."""
+    note = partial(_note, for_faces=asks_for_faces(network))
+    settings = [pictures.source for pictures in given]
+    return Workers(settings, network.card.preparation, expected, note=note)
+
+
 def judged(network: Network, batch: Sequence[tuple[str, Outcome]]) -> list[dict[str, Any]]:
     """A row for each picture of a batch: `COLUMNS`, the rules' scores, `margins`, `thumbnail`."""
     usable = [(name, outcome) for name, outcome in batch if outcome.pixels is not None]
@@ -87,9 +94,10 @@ def judged(network: Network, batch: Sequence[tuple[str, Outcome]]) -> list[dict[
         scores = network.scores(z)
         said = verdicts(scores, network.card.thresholds)
         stated = network.probability(scores)
-        flips = network.flipped(images, said)
         votes = {rule.name: rule.score(z) for rule in rules.voting_on(network.patches)}
-        strange = flagged(network, images, pd.DataFrame([o.facts for _, o in usable]))
+        strange = flagged(network, pd.DataFrame([o.facts for _, o in usable]))
+        given = np.array([not each.far for each in strange]) & (said != CANNOT_TELL)
+        flips = network.flipped(images, said, given)
         for i, (name, outcome) in enumerate(usable):
             changed = [how for how, turned in flips.items() if turned[i]]
             verdict, why = _verdict(VERDICTS[said[i]], strange[i], changed)
@@ -97,12 +105,8 @@ def judged(network: Network, batch: Sequence[tuple[str, Outcome]]) -> list[dict[
                 **{"picture": name, "verdict": verdict, "why": why, "probability": stated[i]},
                 **{rule: score[i] for rule, score in votes.items()},
                 **{"patches": z.shape[1], "flags": "; ".join(strange[i].texts)},
-                **{
-                    "flips": "; ".join(changed),
-                    "margins": z[i],
-                    "thumbnail": _thumbnail(images[i]),
-                },
-                **{key: outcome.facts[key] for key in ("width", "height", "format")},
+                **{"flips": "; ".join(changed), "margins": z[i]},
+                **{key: outcome.facts[key] for key in ("width", "height", "format", "thumbnail")},
             }
     empty = {"verdict": VERDICTS[2], "patches": 0, "flags": "", "flips": ""}
     for name, outcome in batch:
@@ -111,18 +115,17 @@ def judged(network: Network, batch: Sequence[tuple[str, Outcome]]) -> list[dict[
     return [rows[name] for name, _ in batch]
 
 
-def flagged(network: Network, images: np.ndarray, files: pd.DataFrame) -> list[flags.Flags]:
-    """In what images, uint8 (N, S, S, 3), with a row of facts each, differ from training images."""
+def flagged(network: Network, files: pd.DataFrame) -> list[flags.Flags]:
+    """In what pictures, a row each of facts and what was seen, differ from training images."""
     card, each = network.card, []
-    for image, (_, row) in zip(images, flags.numbers(images, files).iterrows(), strict=True):
+    numbers = flags.numbers(files, card.preparation.image_size)
+    for face, (_, row) in zip(files["face"], numbers.iterrows(), strict=True):
         found = flags.flags(row, card.ranges, all_jpeg=card.all_jpeg)
-        if (card.with_faces or 0) >= FACE_SHARE and not _has_face(image):
-            found = flags.Flags([*found.texts, flags.NO_FACE], True)
-        each.append(found)
+        each.append(found if face else flags.Flags([*found.texts, flags.NO_FACE], True))
     return each
 
 
-def checks_faces(network: Network) -> bool:
+def asks_for_faces(network: Network) -> bool:
     """Whether pictures without a face are told: it learned from faces, and dlib is here."""
     try:
         faces.detector()
@@ -182,11 +185,9 @@ def _verdict(said: str, strange: flags.Flags, flips: Sequence[str]) -> tuple[str
     return said, ""
 
 
-def _has_face(image: np.ndarray) -> bool:
-    try:
-        return flags.has_face(image)
-    except faces.MissingExtra:
-        return True  # not known; the page says so
+def _note(image: np.ndarray, *, for_faces: bool) -> dict[str, Any]:
+    """What is noted of a prepared image beside its file's facts."""
+    return {**flags.seen(image, for_faces=for_faces), "thumbnail": _thumbnail(image)}
 
 
 def _thumbnail(image: np.ndarray) -> bytes:

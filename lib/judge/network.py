@@ -17,6 +17,9 @@ from lib.patches import grid_origins
 from lib.statistics import abstention
 from lib.voting.rules import RULES
 
+TOGETHER = 8
+"""Altered images are scored in such multiples: oneDNN keeps memory for each number it has met."""
+
 
 @dataclass(frozen=True)
 class Network:
@@ -62,11 +65,15 @@ class Network:
         """What is judged of an image's margins: float64 (N,) of (N, P)."""
         return RULES[self.card.rule].score(z)
 
-    def flipped(self, images: np.ndarray, said: np.ndarray) -> dict[str, np.ndarray]:
-        """Which verdicts, int (N,), each alteration of the images changes: bool (N,)."""
-        tried = flips.altered(images, self.card.preparation, self.card.patch_size)
-        return {
-            name: abstention.verdicts(self.scores(self.margins(*given)), self.card.thresholds)
-            != said
-            for name, given in tried.items()
-        }
+    def flipped(
+        self, images: np.ndarray, said: np.ndarray, tried: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Which verdicts, int (N,), each alteration changes: bool (N,), of images `tried`, (N,)."""
+        index = np.flatnonzero(tried)
+        some = np.resize(index, -(-len(index) // TOGETHER) * TOGETHER)
+        altered = flips.altered(images[some], self.card.preparation, self.card.patch_size)
+        changed = {name: np.zeros(len(said), bool) for name in altered}
+        for name, given in altered.items() if len(index) else ():
+            scores = self.scores(self.margins(*given))[: len(index)]
+            changed[name][index] = abstention.verdicts(scores, self.card.thresholds) != said[index]
+        return changed

@@ -33,7 +33,7 @@ def write(network: Network, table: pd.DataFrame, out: Path) -> Path:
         most=MOST,
         size=network.card.preparation.image_size,
         side=network.card.patch_size,
-        checks_faces=judging.checks_faces(network),
+        checks_faces=judging.asks_for_faces(network),
         in_words=in_words,
         version=version("patchwise"),
     )

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from lib import margins
@@ -13,7 +14,7 @@ from lib.judge import card as cards
 from lib.judge import flags
 from lib.judge.card import CARD, WEIGHTS, Card, Counts, Measured
 from lib.judge.errors import NetworkError
-from lib.judge.judging import flagged
+from lib.judge.judging import asks_for_faces, flagged
 from lib.judge.network import Network
 from lib.progress import bar
 from lib.statistics import abstention, calibration
@@ -71,8 +72,7 @@ def of_run(
     held_out = margins.load(run, run.train, "validation", epoch=margins.validated(run))
     data = packed.load(study, run.train, train=True)
     rows = data.rows("train", run.fold(run.train))
-    images, files = _some(data, rows, RANGES_OF)
-    known = flags.numbers(images, files)
+    known = flags.numbers(_seen(data, _some(rows, RANGES_OF)), data.images.shape[1])
     config, weights = margins.read_config(folder), folder / "best.safetensors"
     card = Card(
         title=study.title,
@@ -89,7 +89,7 @@ def of_run(
         scores=[0.0] * len(held_out.labels),
         ranges=flags.ranges(known),
         all_jpeg=bool(known["JPEG quality"].notna().all()),
-        with_faces=_with_faces(data, rows, study.data_of(run.train)),
+        with_faces=_with_faces(data.images[_some(rows, FACES_OF)], study.data_of(run.train)),
         measured=[],
         reliability=[],
         notes=list(notes),
@@ -121,9 +121,10 @@ def measured(run: Run, network: Network, cell: str, *, flips: bool) -> Measured:
         flipped = {}
         for part in np.array_split(np.arange(len(said)), -(-len(said) // AT_ONCE)):
             rows = scored.image_index[part]
-            images, files = data.images[rows], data.files.iloc[rows]
-            withheld[part] = [each.far for each in flagged(network, images, files)]
-            for name, turned in network.flipped(images, said[part]).items():
+            strange = flagged(network, _seen(data, rows, asks_for_faces(network)))
+            withheld[part] = [each.far for each in strange]
+            tried = network.flipped(data.images[rows], said[part], given[part])
+            for name, turned in tried.items():
                 flipped.setdefault(name, np.zeros(len(said), bool))[part] = turned
                 withheld[part] |= turned
         numbers["flips"] = {
@@ -159,17 +160,21 @@ def _about(run: Run, cell: str) -> str:
     return "other images"
 
 
-def _some(data: Packed, rows: np.ndarray, count: int) -> tuple:
-    """At most `count` of some images, evenly spread, and what their files were."""
-    rows = rows[:: -(-len(rows) // count)]
-    return data.images[rows], data.files.iloc[rows]
+def _some(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` of some images, evenly spread."""
+    return rows[:: -(-len(rows) // count)]
 
 
-def _with_faces(data: Packed, rows: np.ndarray, preparation: cards.Preparation) -> float | None:
+def _seen(data: Packed, rows: np.ndarray, for_faces: bool = False) -> pd.DataFrame:
+    """What is known of some images' files, and seen of the images."""
+    noted = [flags.seen(data.images[row], for_faces=for_faces) for row in rows]
+    return data.files.iloc[rows].assign(**pd.DataFrame(noted, index=data.files.index[rows]))
+
+
+def _with_faces(images: np.ndarray, preparation: cards.Preparation) -> float | None:
     """The share of images in which dlib finds a face; None without dlib, or where it cut them."""
     if preparation.crop == "dlib":
         return None
-    images, _ = _some(data, rows, FACES_OF)
     try:
         return float(np.mean([flags.has_face(image) for image in images]))
     except faces.MissingExtra:

@@ -13,7 +13,7 @@ from lib.data import faces
 from lib.judge import flags, judging, page
 from lib.judge.errors import OutError
 from lib.judge.pictures import listed, of_study
-from lib.statistics.abstention import CANNOT_TELL
+from lib.statistics.abstention import FAKE
 from lib.study import reading
 
 
@@ -93,15 +93,16 @@ def test_only_unusable_pictures_make_a_page_too(tmp_path):
 
 
 def test_faces_are_asked_for_where_the_network_learned_from_them(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(faces, "detector", lambda: None)
     monkeypatch.setattr(flags, "has_face", lambda image: image.mean() > 200)
     table = judged(album, tmp_path / "out", network(with_faces=0.95))
     assert table["verdict"].tolist() == ["fake", "cannot tell", "cannot tell"]
     assert flags.NO_FACE in table.loc["dark.png", "why"]
 
-    def missing(image):
+    def missing():
         raise faces.MissingExtra
 
-    monkeypatch.setattr(flags, "has_face", missing)
+    monkeypatch.setattr(faces, "detector", missing)
     assert judged(album, tmp_path / "o2", network(with_faces=0.95))["flags"].tolist() == [""] * 3
 
 
@@ -163,7 +164,9 @@ def test_a_network_of_whole_images_judges_and_is_not_shifted(album, tmp_path):
     by = network(patch_size=SIZE)
     table = judged(album, tmp_path / "out", by)
     assert table.loc["bright.png", "verdict"] == "fake" and "grid" not in table.columns
-    flipped = by.flipped(np.full((1, SIZE, SIZE, 3), 128, np.uint8), np.array([CANNOT_TELL]))
+    grey = np.full((2, SIZE, SIZE, 3), 128, np.uint8)
+    flipped = by.flipped(grey, np.array([FAKE, FAKE]), np.array([False, True]))
+    assert flipped["mirrored"].tolist() == [False, True]
     assert "shifted by half a patch" not in flipped and "mirrored" in flipped
     page.write(by, table, tmp_path / "out")
 

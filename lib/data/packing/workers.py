@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -37,6 +37,10 @@ WORTHWHILE = 6.0
 speed, the rest takes this process more than so many seconds."""
 
 
+Note = Callable[[np.ndarray], dict[str, Any]]
+"""More facts of a prepared picture, uint8 (S, S, 3): a function that other processes find, too."""
+
+
 class Outcome(NamedTuple):
     """What became of one picture: its pixels and facts, or why there are none."""
 
@@ -46,8 +50,8 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-def read(source: PictureSource, name: str, data: Preparation) -> Outcome:
-    """Reads and prepares one picture."""
+def read(source: PictureSource, name: str, data: Preparation, note: Note | None = None) -> Outcome:
+    """Reads and prepares one picture; its facts are also what `note` says of it."""
     try:
         content = source.read(name)
         picture = prepare(content, data, source.decoded)
@@ -57,7 +61,8 @@ def read(source: PictureSource, name: str, data: Preparation) -> Outcome:
         return Outcome(None, {}, "no face", str(error))
     raw = content if isinstance(content, bytes) else content.tobytes()
     hashes = {"sha256": hashlib.sha256(raw).hexdigest(), "phash": fingerprint(picture.pixels)}
-    return Outcome(picture.pixels, {**picture.facts, **hashes})
+    more = note(picture.pixels) if note else {}
+    return Outcome(picture.pixels, {**picture.facts, **hashes, **more})
 
 
 def cores() -> int:
@@ -70,14 +75,20 @@ class Workers(AbstractContextManager):
     """Prepares the pictures of a cell's two sources; processes are begun at the first need."""
 
     def __init__(
-        self, settings: Sequence[Source], data: Preparation, expected: int, count: int | None = None
+        self,
+        settings: Sequence[Source],
+        data: Preparation,
+        expected: int,
+        count: int | None = None,
+        note: Note | None = None,
     ) -> None:
         """Opens the sources, given by label; about `expected` pictures will be read in all.
 
         There are `count` processes at most, by default one for each core that may be used; with
-        one, this process reads all itself.
+        one, this process reads all itself. What `note` says is noted of every picture.
         """
         self.settings, self.data, self.count = tuple(settings), data, count or cores()
+        self.note = note
         self.sources: list[PictureSource] = [open_source(source, data) for source in settings]
         self._left, self._read, self._seconds = expected, 0, 0.0
         self._pool: ProcessPoolExecutor | None = None
@@ -97,14 +108,15 @@ class Workers(AbstractContextManager):
             name = next(names, None)
             if name is None:
                 return
-            outcome = read(self.sources[label], name, self.data)
+            outcome = read(self.sources[label], name, self.data, self.note)
             self._seconds += time.perf_counter() - begun
             self._read, self._left = self._read + 1, self._left - 1
             yield name, outcome
         waiting: deque[tuple[list[str], Future]] = deque()
         if not self._pool:
             spawn = multiprocessing.get_context("spawn")  # a fork would copy torch's locks
-            self._pool = ProcessPoolExecutor(self.count, spawn, _begin, (self.settings, self.data))
+            given = self.settings, self.data, self.note
+            self._pool = ProcessPoolExecutor(self.count, spawn, _begin, given)
         try:
             while True:
                 while len(waiting) < AHEAD * self.count and (chunk := list(islice(names, CHUNK))):
@@ -133,13 +145,14 @@ class Workers(AbstractContextManager):
 _here: dict[str, Any] = {}
 
 
-def _begin(settings: tuple[Source, ...], data: Preparation) -> None:
+def _begin(settings: tuple[Source, ...], data: Preparation, note: Note | None) -> None:
     """Opens the sources in a worker, which ends with the process that began it, even if killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that began it
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-    _here["sources"], _here["data"] = [open_source(source, data) for source in settings], data
+    _here["sources"] = [open_source(source, data) for source in settings]
+    _here["how"] = data, note
 
 
 def _read_here(label: int, names: list[str]) -> list[Outcome]:
-    return [read(_here["sources"][label], name, _here["data"]) for name in names]
+    return [read(_here["sources"][label], name, *_here["how"]) for name in names]
