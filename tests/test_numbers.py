@@ -174,6 +174,19 @@ def jpeg_intervals_hold() -> list[float]:
     return [0 if all(low <= 0 <= high for _, low, high in map(numbers, cells)) else float("nan")]
 
 
+# What faces' tables have.
+
+
+def faces(size: int, rule: str, statistic: str, variant: str = "plain") -> float:
+    """On all folds' test images, as a share."""
+    rows = csv("reports/kept/faces/tables.csv")
+    here = (rows.train == rows.test) & (rows.experiment < 4) & (rows.variant == variant)
+    first = rows.experiment == {"none": 1, "whole": 1, "crops": 3}.get(rule, 2)
+    rows = rows[here & first & (rows.patch_size == size) & (rows["rule"] == rule)]
+    rows = rows[rows.statistic == statistic]
+    return float((rows.value * rows.n_images).sum() / rows.n_images.sum())
+
+
 # What quirks' page and findings have.
 
 
@@ -337,6 +350,23 @@ HELD = [
         "memory stays below # GiB",
         lambda: [math.ceil(10 * csv("reports/benchmarks/growth.csv")["memory, GiB"].max()) / 10],
         1,
+    ),
+    # FFHQ and StyleGAN2.
+    Held(
+        README,
+        r"of 64 px is right on # % \([^)]*\) and has .*? whole image's network on # % .*? patch of "
+        "64 px is right on # %. Random crops of 64 px fall to # %",
+        lambda: [
+            100 * faces(size, rule, "validated")
+            for size, rule in ((64, "grid"), (256, "whole"), (64, "none"), (64, "crops"))
+        ],
+        1,
+    ),
+    Held(
+        README,
+        r"has an AUC of # \([^)]*\), the whole image's network on [\d.]+ % \([^)]*\) and # \(",
+        lambda: [faces(64, "mean_margin", "auc"), faces(256, "whole", "auc")],
+        2,
     ),
     # The paper, and FFHQ and StyleGAN.
     Held(

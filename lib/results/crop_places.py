@@ -15,7 +15,7 @@ from lib.study.run import Run
 from lib.study.study import Study
 from lib.voting.rules import RULES
 
-DISTANCES = (0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32)
+DISTANCES = (0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 48)
 ORIGINS = ("grid", "aligned", "anywhere")
 STATISTICS = ["auc", "accuracy", "tpr", "tnr", "real_margin", "fake_margin"]
 
