@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 
 from benchmarks import packing
 from lib.data.packing.workers import cores
@@ -38,7 +37,10 @@ def rates(folder: Path, count: int) -> dict[str, float]:
     pictures = listed([folder])[0][0]
     pictures = pictures._replace(names=pictures.names[:count], shown=pictures.shown[:count])
     count = len(pictures.names)
-    network.margins(np.zeros((1, 256, 256, 3), np.uint8))
+    size = network.card.preparation.image_size
+    network.margins(
+        np.zeros((1, size, size, 3), np.uint8)
+    )  # what is compiled at first is not counted
     with judging.readers(network, [pictures], count) as workers:
         begun = time.perf_counter()
         outcomes = list(workers.outcomes(0, pictures.names))
@@ -63,15 +65,8 @@ def memory(folder: Path, count: int) -> tuple[float, float]:
         for path in sorted(path for path in folder.rglob("*.*"))[:count]:
             (few / f"{path.parent.name}_{path.name}").hardlink_to(path)
         command = [sys.executable, "-m", "lib", "judge", str(few), "--out", f"{scratch}/out"]
-        begun, peak = time.perf_counter(), 0.0
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        done = subprocess.Popen(command, cwd=paths.ROOT, **quiet)
-        process = psutil.Process(done.pid)
-        while done.poll() is None:
-            peak = max(peak, packing.memory(process))
-            time.sleep(0.2)
-        assert done.returncode == 0
-        return time.perf_counter() - begun, peak
+        return packing.watched(command, cwd=paths.ROOT, **quiet)
 
 
 def measured(name: str, folder: Path, count: int) -> dict[str, object]:

@@ -96,18 +96,20 @@ def ours(folder: Path, images: int) -> tuple[float, float]:
         script = Path(work) / "pack.py"
         script.write_text(PACK)
         environment = {**os.environ, "PATCHWISE_DATA": str(folder), "PATCHWISE_WORK": work}
-        begun, peak = time.perf_counter(), 0.0
-        done = subprocess.Popen(
-            [sys.executable, str(script), str(images), str(paths.ROOT)],
-            env=environment,
-            stderr=subprocess.DEVNULL,
-        )
-        process = psutil.Process(done.pid)
-        while done.poll() is None:
-            peak = max(peak, memory(process))
-            time.sleep(0.2)
-        assert done.returncode == 0
-        return time.perf_counter() - begun, peak
+        command = [sys.executable, str(script), str(images), str(paths.ROOT)]
+        return watched(command, env=environment, stderr=subprocess.DEVNULL)
+
+
+def watched(command: list[str], **how: object) -> tuple[float, float]:
+    """Seconds of a command, and the peak memory of its processes, MiB."""
+    begun, peak = time.perf_counter(), 0.0
+    done = subprocess.Popen(command, **how)
+    process = psutil.Process(done.pid)
+    while done.poll() is None:
+        peak = max(peak, memory(process))
+        time.sleep(0.2)
+    assert done.returncode == 0
+    return time.perf_counter() - begun, peak
 
 
 def memory(process: psutil.Process) -> float:

@@ -187,6 +187,13 @@ def faces(size: int, rule: str, statistic: str, variant: str = "plain") -> float
     return float((rows.value * rows.n_images).sum() / rows.n_images.sum())
 
 
+def displaced(size: int, axes: str, distance: int) -> float:
+    """The AUC of the grid, displaced: the mean over folds."""
+    rows = csv("reports/kept/faces/a3_displaced.csv")
+    rows = rows[(rows["patch_size"] == size) & (rows["axes"] == axes)]
+    return rows["auc"][rows["distance"] == distance].mean()
+
+
 # What quirks' page and findings have.
 
 
@@ -366,6 +373,22 @@ HELD = [
         README,
         r"has an AUC of # \([^)]*\), the whole image's network on [\d.]+ % \([^)]*\) and # \(",
         lambda: [faces(64, "mean_margin", "auc"), faces(256, "whole", "auc")],
+        2,
+    ),
+    Held(
+        "notebooks/A3_where_crops_fail.ipynb",
+        r"keeps its AUC of # \(#\); displaced down it falls from # to #, is back at # after 32 px, "
+        "and down again, at #, after 48",
+        lambda: [
+            *(displaced(128, "across", distance) for distance in (0, 16)),
+            *(displaced(128, "down", distance) for distance in (0, 16, 32, 48)),
+        ],
+        2,
+    ),
+    Held(
+        "notebooks/A3_where_crops_fail.ipynb",
+        r"At 64 px it falls from # to # and is not back after 32 px \(#\), .*? whole patch \(#\)",
+        lambda: [displaced(64, "down", distance) for distance in (0, 16, 32, 64)],
         2,
     ),
     # The paper, and FFHQ and StyleGAN.

@@ -1,4 +1,4 @@
-"""Copies a study's report, and all its tables in one file, to reports/kept/, which git keeps.
+"""Copies a study's report, its tables in one file, and A3's, to reports/kept/, which git keeps.
 
 python tools/keep.py demo          (or: make keep STUDY=demo)
 """
@@ -40,6 +40,8 @@ def keep(study: str) -> list[Path]:
         every, left_out = tables.read(reading.load(study))
         paths.write_whole(kept / "tables.csv", lambda path: every.to_csv(path, index=False))
         files.append(kept / "tables.csv")
+        for file in sorted((paths.results(study) / "tables" / "a3").glob("[!.]*.csv")):
+            files.append(Path(shutil.copy(file, kept / f"a3_{file.stem.split('__')[1]}.csv")))
         for line in left_out:
             print(f"left out, made with other parameters: {line}")
     return files
