@@ -104,11 +104,13 @@ def test_git_sees_nothing_of_a_run(checkout):
 
 def test_what_fails_says_why_and_fails(checkout):
     """The log is written by tee, whose exit status must not hide the command's."""
-    packed = checkout / "data" / "packed" / "faces140k" / "ffhq_half-stylegan" / "packed.json"
-    done = run(checkout, *command("--", str(packed), study="faces140k"))
+    packed = checkout / "data" / "packed" / "faces" / "ffhq_half-stylegan2" / "packed.json"
+    done = run(checkout, *command("--", str(packed), study="faces"))
     assert done.returncode != 0 and not packed.exists()
-    said = checkout / "results/faces140k/notebooks/pack__ffhq-stylegan.log"
-    assert "faces140k/real" in said.read_text("utf-8") and said.read_text("utf-8") in done.stdout
+    said = checkout / "results/faces/notebooks/pack__ffhq-stylegan2.log"
+    assert (
+        "ffhq_stylegan2/real" in said.read_text("utf-8") and said.read_text("utf-8") in done.stdout
+    )
     assert "Traceback" not in said.read_text("utf-8")
 
 

@@ -33,9 +33,8 @@ def by_origins(study: Study) -> dict[str, Study]:
         each.model_dump(include={"model", "training", "quirks"}, exclude={"training": {"origins"}})
         for each in every
     ]
-    alike = {
-        each.training.origins: each for each, own in zip(every, rest, strict=True) if own == rest[0]
-    }
+    alike = [each for each, own in zip(every, rest, strict=True) if own == rest[0]]
+    alike = {each.training.origins: each for each in reversed(alike)}  # the plain one before others
     return {origins: alike[origins] for origins in ORIGINS if origins in alike}
 
 

@@ -55,7 +55,7 @@ def test_a_comb_is_told_from_a_decay(teeth, expected):
 
 def test_protocols_that_differ_in_origins_alone_belong_together(monkeypatch, tmp_path, make_study):
     content = make_study().model_dump(exclude={"name", "variant", "networks"}, mode="json")
-    moved = {"aligned": {"training": {"origins": "aligned"}}}
+    moved = {"aligned": {"training": {"origins": "aligned"}}, "alike": {"seeds": [0]}}
     moved["longer"] = {"training": {"origins": "anywhere", "epochs": 9}}
     moved["scrambled"] = {
         "training": {"origins": "anywhere"},
