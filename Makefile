@@ -1,6 +1,7 @@
 # make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=all PROFILE=local
 #              (STUDY=published: the paper's own record)
 # make judge   is a picture GAN-made? real, fake or cannot tell   PICTURES=<picture, folder or zip>
+#              (with PROFILE=slurm in as many jobs as PARTS=16 says)
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
 # make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo
@@ -14,20 +15,23 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
 STUDY ?= demo
 CORES ?= all
 PROFILE ?= local
+PARTS ?= 16
 READY := .venv/.ready
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
-WORK := $(or $(PATCHWISE_WORK),$(CURDIR))
+# What is given goes into the environment as it is written, and never through a shell or make.
+override export STUDY := $(value STUDY)
+override export PICTURES := $(value PICTURES)
+override export WORK := $(or $(value PATCHWISE_WORK),$(CURDIR))
 # reports/published/ holds the paper's numbers.
-REPORT := $(if $(filter published,$(STUDY)),published_record,$(STUDY))
-SNAKEMAKE := snakemake --profile profiles/$(PROFILE) --cores $(CORES) --config study=$(STUDY) --
+override export REPORT := $(if $(filter published,$(STUDY)),published_record,$(STUDY))
+SNAKEMAKE := snakemake --profile profiles/$(PROFILE) --cores $(CORES) --config "study=$$STUDY" --
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ifdef DATA
-export PATCHWISE_DATA := $(shell $(PYTHON) -c "import os, sys; print(os.path.abspath(sys.argv[1]))" "$(DATA)")
+override DATA := $(value DATA)
+override export PATCHWISE_DATA := $(if $(filter /% ~%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA)
 endif
-
-export PICTURES
 
 .PHONY: setup study judge lab test keep bench check
 
@@ -43,18 +47,22 @@ $(READY): requirements.txt pyproject.toml
 # Packing first, so that networks are trained anew only where the packed images did change.
 study: $(READY)
 ifeq ($(STUDY),published)
-	@mkdir -p "$(WORK)/results/$(REPORT)"
+	@mkdir -p "$$WORK/results/$$REPORT"
 	papermill --log-level WARNING --no-progress-bar notebooks/A2_published_record.ipynb \
-	  "$(WORK)/results/$(REPORT)/A2_published_record.ipynb" 2>&1 | { grep -v IPKernelApp || true; }
+	  "$$WORK/results/$$REPORT/A2_published_record.ipynb" 2>&1 | { grep -v IPKernelApp || true; }
 else
 	$(SNAKEMAKE) all_packed
 	$(SNAKEMAKE)
 endif
-	@echo "The report: $(WORK)/reports/$(REPORT)/index.html"
+	@echo "The report: $$WORK/reports/$$REPORT/index.html"
 
 judge: $(READY)
 	@test -n "$$PICTURES" || { echo "Say which: make judge PICTURES=<picture, folder or zip>"; exit 1; }
+ifeq ($(PROFILE),local)
 	@python -m lib judge -- "$$PICTURES"
+else
+	snakemake --profile profiles/$(PROFILE) --config parts=$(PARTS) -- judged
+endif
 
 lab: $(READY)
 	python tools/working_copies.py
@@ -67,7 +75,7 @@ test: $(READY)
 	python -m pytest
 
 keep: $(READY)
-	python tools/keep.py $(REPORT)
+	python tools/keep.py "$$REPORT"
 
 bench: $(READY)
 	python -m benchmarks $(if $(QUICK),--quick)

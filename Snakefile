@@ -12,6 +12,7 @@
 # docstring, error's text, saved output or time of saving counts), or what it takes from the
 # study's file (rules/sections.smk). Touched figures, voting rules or sources train nothing anew.
 
+import os
 import shutil
 import sys
 
@@ -129,3 +130,4 @@ rule all_packed:
 
 include: "rules/networks.smk"
 include: "rules/experiments.smk"
+include: "rules/judging.smk"

@@ -2,13 +2,14 @@
 
     python -m lib pack --study demo [--dataset sim_faces --gan sim_stylegan2]
     python -m lib train --study demo --dataset sim_faces --gan sim_stylegan2 --patch-size 32
-    python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER]
+    python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER] [--part 1/4]
 
 Prints a line for each cell packed, for the network, or for each picture; or what is wrong, and the
 exit status is 1.
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judges.add_argument("--network", type=Path, help="in networks/, or a finished run's folder")
     judges.add_argument("--out", type=Path, help="for results; default: below reports/judged/")
     judges.add_argument("--add", action="store_true", help="to other pictures' results in --out")
+    job = "judge only the K-th of N parts; a call without it joins what there is"
+    judges.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help=job)
     given = vars(parser.parse_args(arguments))
     begin = {"pack": pack, "train": train, "judge": judge}[given.pop("command")]
     if begin is not judge and (given["dataset"] is None) != (given["gan"] is None):
@@ -85,7 +88,12 @@ def train(**given: Any) -> Iterator[str]:
 
 
 def judge(
-    pictures: Sequence[Path], network: Path | None, out: Path | None, *, add: bool
+    pictures: Sequence[Path],
+    network: Path | None,
+    out: Path | None,
+    *,
+    add: bool,
+    part: tuple[int, int],
 ) -> Iterator[str]:
     """Judges pictures; says of each what came out, and where all of it lies."""
     from lib.judge import judging, page, runs
@@ -98,13 +106,26 @@ def judge(
     if judges.card.simulated:
         yield "SIMULATED: this network learned from simulated images and knows no real ones"
     out = out or judging.folder_for(judges, pictures)
-    for row in judging.judge(judges, given, out, add=add):
+    for row in judging.judge(judges, given, out, add=add, part=part[0], parts=part[1]):
         sure = "" if row["patches"] == 0 else f" · P(fake) {row['probability']:.2f}"
         yield f"{row['picture']}: {row['verdict']}{sure}" + (f" ({row['why']})" * bool(row["why"]))
+    if part[1] > 1:
+        yield f"Part {part[0]} of {part[1]} is judged; a call without --part joins all, in {out}"
+        return
     table = judging.finish(judges, out)
     counts = table["verdict"].value_counts().reindex(("fake", "real", "cannot tell"), fill_value=0)
     yield ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     yield f"Each with its map, and how often the network errs: {page.write(judges, table, out)}"
+
+
+def _part(text: str) -> tuple[int, int]:
+    """K of N parts, from K/N."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}; write K/N, such as 1/4, with K from 1 to N"
+        )
+    return int(found[1]), int(found[2])
 
 
 if __name__ == "__main__":

@@ -114,6 +114,21 @@ def test_what_fails_says_why_and_fails(checkout):
     assert "Traceback" not in said.read_text("utf-8")
 
 
+def test_pictures_are_judged_in_parts(checkout):
+    pictures = checkout.parent / "three $(touch ran) pictures"
+    pictures.mkdir()
+    for number, colour in enumerate(("red", "green", "blue")):
+        Image.new("RGB", (256, 256), colour).save(pictures / f"{number}.png")
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    for _ in range(2):  # the second finds all done
+        given = {"PICTURES": str(pictures)}
+        done = run(checkout, *command("parts=2", "--", "judged"), **given)
+        assert done.returncode == 0 and "0 fake, 0 real, 4 cannot tell" in done.stdout
+    (table,) = checkout.glob("reports/judged/*/judged.csv")
+    assert len(pd.read_csv(table)) == 4 and not list(checkout.rglob("ran"))
+    assert sorted(path.name[:3] for path in table.parent.glob("parts/*")) == ["001", "002"]
+
+
 def test_a_typo_in_the_studys_file_is_one_sentence(checkout):
     with edited(
         checkout / "params" / "smoke.yaml", substitute("kind: simulated", "kind: simulatd")

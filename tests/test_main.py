@@ -287,6 +287,20 @@ def test_a_finished_run_judges_pictures(trained, packed, capsys, tmp_path):
     assert status == 0 and again.splitlines() == lines[-2:]
 
 
+def test_a_part_is_judged_alone_and_the_whole_joins(trained, packed, capsys, tmp_path):
+    asked = "judge", str(packed / "data" / "stones"), "--network", str(trained)
+    asked += "--out", str(tmp_path / "judged")
+    status, said, _ = run(capsys, *asked, "--part", "2/3")
+    assert status == 0 and said.count(".png: ") == 4 and "joins all" in said.splitlines()[-1]
+    assert not (tmp_path / "judged" / "judged.csv").exists()
+    status, said, _ = run(capsys, *asked)
+    assert status == 0 and said.count(".png: ") == 9 and (tmp_path / "judged/judged.csv").exists()
+    for wrong in ("0/3", "4/3", "half"):
+        with pytest.raises(SystemExit):
+            __main__.main((*asked, "--part", wrong))
+        assert "write K/N, such as 1/4" in capsys.readouterr().err
+
+
 def test_a_network_that_was_kept_judges_as_its_run_does(trained, packed, capsys, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", packed)
     monkeypatch.setattr(sys, "argv", ["keep_network", str(trained), "mine", "--note", "Our own."])

@@ -1,10 +1,13 @@
 """The files that say what to install agree, and so do the Python versions they name."""
 
 import re
+import subprocess
 import tomllib
 from importlib.metadata import distribution, version
 
+import pytest
 import yaml
+from clone_helpers import READY, clone, lone
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -88,3 +91,28 @@ def test_continuous_integration_covers_both_pythons():
 def test_the_version_is_one():
     citation = yaml.safe_load((paths.ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == PROJECT["project"]["version"]
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "said"),
+    [
+        ("study", "STUDY", "no study"),
+        ("study", "DATA", "The report"),
+        ("judge", "PICTURES", "there is no such file or folder"),
+    ],
+)
+def test_make_runs_nothing_that_stands_in_a_name(target, name, said, tmp_path):
+    checkout = clone(tmp_path / "it's a clone")
+    (checkout / "Snakefile").write_text(
+        "rule all_packed:\n    output: touch('results/packed')\n"
+        if name == "DATA"
+        else (checkout / "Snakefile").read_text("utf-8")
+    )
+    given = "a b; touch ran1 `touch ran2` $(shell touch ran3) $$(touch ran4) \"; touch ran5; 'c"
+    for flags in (["-n"], []):
+        done = subprocess.run(
+            [*READY, *flags, target, f"{name}={given}"],
+            cwd=checkout, env=lone(checkout, tmp_path), text=True, timeout=120,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+    assert said in done.stdout and not list(tmp_path.rglob("ran?"))

@@ -42,37 +42,54 @@ def folder_for(network: Network, pictures: Sequence[Path]) -> Path:
 
 
 def judge(
-    network: Network, given: Sequence[Pictures], out: Path, *, add: bool = False
+    network: Network,
+    given: Sequence[Pictures],
+    out: Path,
+    *,
+    add: bool = False,
+    part: int = 1,
+    parts: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Judges what `out` does not hold yet; gives a row for each picture as it is judged.
+
+    With `parts`, only every so many pictures, from the `part`-th on: several processes that share
+    `out` then judge a part each. A picture that was written since it was judged is judged anew.
 
     Raises:
         OutError: if `out` was made with another network or, without `add`, of other pictures.
         PackingError: if a process that read pictures died; what was judged is kept.
     """
     _claim(network, out)
-    done = set(read(out, ["picture"])["picture"])
-    asked = {name for pictures in given for name in pictures.shown}
+    judged_at = _times(out)
+    done, asked = set(judged_at), {name for pictures in given for name in pictures.shown}
     if not add and done - asked:
         raise OutError(
             f"{out}: holds {len(done - asked)} other pictures' results, such as "
             f"{min(done - asked)}. Name another folder with --out, or add to them with --add"
         )
-    numbers = (n for n in count() if not (out / "parts" / f"{n:06d}.parquet").exists())
-    rest = sum(len(pictures.names) for pictures in given) - len(done & asked)
+    todo, place = [], count()
+    for pictures in given:
+        mine = [pair for pair in pictures.pairs if next(place) % parts == part - 1]
+        todo.append(
+            {
+                name: shown
+                for name, shown in mine
+                if shown not in done or pictures.written(name) > judged_at[shown]
+            }
+        )
+    rest = sum(map(len, todo))
+    files = (out / "parts" / f"{part:03d}-{n:06d}.parquet" for n in count())
+    new = (path for path in files if not path.exists())
     with (
         readers(network, given, rest) as workers,
         bar(total=rest, desc="judged", unit=" pictures") as progress,
     ):
-        for label, pictures in enumerate(given):
-            shown = dict(zip(pictures.names, pictures.shown, strict=True))
-            names = [name for name in pictures.names if shown[name] not in done]
-            outcomes = workers.outcomes(label, names)
+        for label, shown in enumerate(todo):
+            outcomes = workers.outcomes(label, list(shown))
             while batch := [(shown[name], outcome) for name, outcome in islice(outcomes, BATCH)]:
                 rows = judged(network, batch)
-                path = out / "parts" / f"{next(numbers):06d}.parquet"
                 table = pd.DataFrame(rows)
-                paths.write_whole(path, lambda p, table=table: table.to_parquet(p, index=False))
+                paths.write_whole(next(new), partial(table.to_parquet, index=False))
                 progress.update(len(rows))
                 yield from rows
 
@@ -151,14 +168,29 @@ def finish(network: Network, out: Path) -> pd.DataFrame:
 
 
 def read(out: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """What is judged so far; by default without margins and thumbnails."""
+    """What is judged so far, of a picture the latest; by default without margins and thumbnails."""
     parts = []
-    for path in sorted((out / "parts").glob("[0-9]*.parquet")):
+    for path in _parts(out):
         part = pd.read_parquet(path)
         wanted = columns or dict.fromkeys([*COLUMNS, *part.columns.drop(PIXELS, errors="ignore")])
         parts.append(part.reindex(columns=list(wanted)))
     empty = pd.DataFrame(columns=columns or COLUMNS)
-    return pd.concat(parts, ignore_index=True) if parts else empty
+    table = pd.concat(parts, ignore_index=True) if parts else empty
+    return table.drop_duplicates("picture", keep="last", ignore_index=True)
+
+
+def _parts(out: Path) -> list[Path]:
+    """The files of `out`, a batch each, from the earliest to the latest."""
+    return sorted((out / "parts").glob("[0-9]*.parquet"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def _times(out: Path) -> dict[str, int]:
+    """When each picture was judged, ns."""
+    return {
+        name: path.stat().st_mtime_ns
+        for path in _parts(out)
+        for name in pd.read_parquet(path, columns=["picture"])["picture"]
+    }
 
 
 def _claim(network: Network, out: Path) -> None:

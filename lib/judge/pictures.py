@@ -26,6 +26,17 @@ class Pictures(NamedTuple):
     shown: list[str]
     """As results name them: the path as it was given, with what lies below it; told apart by it."""
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each picture's two names."""
+        return list(zip(self.names, self.shown, strict=True))
+
+    def written(self, name: str) -> int:
+        """When a picture's file, or the zip that holds it, was last written or put there, ns."""
+        root = Path(self.source.path)
+        stat = (root / name if root.is_dir() else root).stat()
+        return max(stat.st_mtime_ns, stat.st_ctime_ns)
+
 
 def listed(given: Sequence[Path]) -> tuple[list[Pictures], int]:
     """The pictures, each once, and how many other files lie among them.

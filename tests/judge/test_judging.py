@@ -118,6 +118,28 @@ def test_a_call_goes_on_where_it_stopped(album, tmp_path, monkeypatch):
     assert len(judging.finish(by, tmp_path / "out")) == 3
 
 
+def test_parts_together_are_the_whole(album, tmp_path):
+    by, (pictures, _), out = network(), listed([album]), tmp_path / "parts"
+    counts = [
+        len(list(judging.judge(by, pictures, out, part=part, parts=4))) for part in (3, 1, 4, 2)
+    ]
+    assert sorted(counts) == [0, 1, 1, 1]
+    assert list(judging.judge(by, pictures, out)) == []  # nothing is left to do
+    table = judging.finish(by, out)
+    pd.testing.assert_frame_equal(table, judged(album, tmp_path / "whole").reset_index(drop=True))
+
+
+def test_a_picture_that_was_replaced_is_judged_anew(album, tmp_path):
+    out = tmp_path / "out"
+    assert judged(album, out).loc["dark.png", "verdict"] == "real"
+    picture(album / "dark.png", 250)
+    table = judged(album, out)
+    assert len(table) == 3 and table.loc["dark.png", "verdict"] == "fake"
+    tensors = load_file(out / "margins.safetensors")
+    assert (tensors["margins"][list(table.index).index("dark.png")] > 0).all()
+    assert list(judging.judge(network(), listed([album])[0], out)) == []
+
+
 def test_other_results_are_not_mixed_in(album, tmp_path):
     other, out = picture(tmp_path / "other.png", 10), tmp_path / "out"
     judged(album, out)

@@ -38,7 +38,7 @@ def results(out) -> tuple[pd.DataFrame, np.ndarray]:
 def test_a_killed_call_goes_on(album, tmp_path, capsys):
     whole, out = tmp_path / "whole", tmp_path / "killed"
     assert main(arguments(album, whole)) == 0
-    first, command = out / "parts" / "000000.parquet", [sys.executable, "-m", "lib"]
+    first, command = out / "parts" / "001-000000.parquet", [sys.executable, "-m", "lib"]
     killed = subprocess.Popen(
         [*command, *arguments(album, out)], cwd=paths.ROOT, stdout=subprocess.DEVNULL
     )
