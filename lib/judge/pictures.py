@@ -79,5 +79,5 @@ def of_study(study: Study, folder: Path, count: int = 3) -> Path:
                 paths.write_whole(path, lambda p, content=content: p.write_bytes(content))
             else:
                 image = Image.fromarray(content)
-                paths.write_whole(path, lambda p, image=image: image.save(p))
+                paths.write_whole(path, lambda p, image=image: image.save(p, "PNG"))
     return folder

@@ -31,7 +31,8 @@ class Epochs:
     def __init__(self, folder: Path, network: PatchNet, optimizer: torch.optim.Optimizer) -> None:
         """Opens what `folder` holds of a run; brings both states to its latest epoch's end."""
         self.folder, self.network, self.optimizer = folder, network, optimizer
-        rows = sorted((folder / "epochs").glob("[0-9]*/row.json"))
+        rows = (folder / "epochs").glob("[0-9]*/row.json")
+        rows = sorted(rows, key=lambda row: int(row.parent.name))  # 1000 comes after 999
         self.history: list[dict[str, Any]] = [json.loads(row.read_text("utf-8")) for row in rows]
         if self.history:
             restore(self._of(len(self.history) - 1), network, optimizer)

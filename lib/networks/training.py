@@ -69,6 +69,7 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
     with FileLock(run.folder.with_name(f".{run.folder.name}.lock")):
         if run.is_finished:
             margins.refuse_mixing(run.folder, config)
+            shutil.rmtree(run.folder / "epochs", ignore_errors=True)  # which a kill may have left
             return run.folder
         draft = paths.beside(run.folder)
         if (draft / "config.json").is_file():

@@ -1,12 +1,16 @@
 """What is wrong with a parameter, in words: the key, the value got, and what is allowed."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from lib.study.schema import Cell, ParameterError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 120, 120, 120
 
 
 def validated(
@@ -21,6 +25,11 @@ def validated(
     except ValidationError as error:
         lines = [f"{where}: {_explain(model, problem, within)}" for problem in error.errors()]
         raise ParameterError("\n".join(lines)) from None
+
+
+def shown(value: object) -> str:
+    """What was given, cut short where it is long."""
+    return _SHORT.repr(value)
 
 
 def unknown(what: str, got: str, allowed: Iterable[str]) -> str:
@@ -48,5 +57,5 @@ def _explain(model: type[BaseModel], problem: Mapping[str, Any], within: tuple[s
         return f"{key}: {unknown('key', location[-1], sorted(allowed))}"
     if problem["type"] == "missing":
         return f"{key}: missing; it must be given"
-    got = f"got {problem['input']!r}: " if location else ""
+    got = f"got {shown(problem['input'])}: " if location else ""
     return f"{key}: {got}{message}".removeprefix(": ").replace("Value error, ", "", 1)

@@ -1,8 +1,11 @@
 """Where everything lies: one place that knows the folders, whatever the caller's directory is."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
+from glob import escape
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Any
@@ -11,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "params"
 NOTEBOOKS = ROOT / "notebooks"
 PUBLISHED = ROOT / "reports" / "published"
+LEFT_AFTER = 3600
+"""Seconds after which a temporary file is taken for one that a kill left."""
 
 
 def work() -> Path:
@@ -82,10 +87,16 @@ def write_tables(tables: Mapping[Path, Any]) -> list[str]:
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     """Calls `write` with a temporary file beside `path`, and renames it once it is whole.
 
-    A write that fails (a full disk, an interrupt) leaves nothing under the final name.
+    A write that fails (a full disk, an interrupt) leaves nothing under the final name. What a kill
+    leaves has a name that no one who reads looks for, and goes with a write an hour later.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    prefix, suffix = f".{path.name}.", ".partial"
+    for left in path.parent.glob(f"{escape(prefix)}*{suffix}"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > LEFT_AFTER:
+                left.unlink()
+    handle, name = mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
     os.close(handle)
     temporary = Path(name)
     try:

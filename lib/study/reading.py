@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from lib.study import paths
-from lib.study.errors import suggestion, unknown, validated
+from lib.study.errors import shown, suggestion, unknown, validated
 from lib.study.run import Run
 from lib.study.schema import ParameterError
 from lib.study.study import PLAIN, Study
@@ -40,6 +40,11 @@ def load(name: str, variant: str = PLAIN, overrides: Mapping[str, Any] | None = 
     if variant not in (PLAIN, *plain.variants) and not overrides:
         known = ", ".join([PLAIN, *plain.variants])
         raise ParameterError(f"variant: study {name!r} has no {variant!r}; it has {known}")
+    if overrides and variant in plain.variants:
+        raise ParameterError(
+            f"variant: params/{name}.yaml defines {variant!r}, whose results overrides would "
+            "replace; give them a name of their own, such as my_variant"
+        )
     content = _changed(content, plain.variants.get(variant, {}), *RESTRICTIONS)
     study = _study(name, variant, _changed(content, overrides))
     return study.model_copy(update={"networks": PLAIN}) if _same_networks(study, plain) else study
@@ -50,14 +55,32 @@ def _read(name: str) -> dict[str, Any]:
     if not file.is_file():
         raise ParameterError(f"study: no study {name!r}; there are {', '.join(studies())}")
     try:
-        return _mapping(yaml.safe_load(file.read_text("utf-8")), f"params/{name}.yaml")
+        return _mapping(yaml.load(file.read_bytes(), _Loader), f"params/{name}.yaml")
     except yaml.YAMLError as error:
         raise ParameterError(f"params/{name}.yaml: not YAML: {error}") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which lets the last of two alike keys win; here they are refused."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+        """A mapping of texts, each of which stands there once."""
+        keys: set[str] = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str" and key.tag != "tag:yaml.org,2002:merge":
+                why = f"got {shown(key.value)} as a key; keys are text, such as epochs"
+                raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
+            if key.value in keys:
+                why = f"{shown(key.value)} stands there twice; keep one of them"
+                raise yaml.constructor.ConstructorError(None, None, why, key.start_mark)
+            keys.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise ParameterError(f"{where}: got {value!r}; it must be a mapping of keys to values")
+        got = shown(value)
+        raise ParameterError(f"{where}: got {got}; it must be a mapping of keys to values")
     return dict(value)
 
 

@@ -226,18 +226,29 @@ def test_the_area_filter_takes_means():
     ("content", "reason"),
     [
         (b"", "zero bytes"),
-        (b"GIF or not", "not a picture"),
-        (b"\x00" * 500, "not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
-        (encode(NOISE)[:40], "broken|not a picture"),
+        (b"GIF or not", "no PNG, JPEG or WebP"),
+        (b"\x00" * 500, "no PNG, JPEG or WebP"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no PNG, JPEG or WebP"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n", "no PNG, JPEG or WebP"),
+        *((encode(NOISE, kind), "no PNG, JPEG or WebP") for kind in ("GIF", "BMP", "TIFF", "AVIF")),
+        (encode(NOISE)[:40], "broken|no PNG"),
         (encode(NOISE)[:-200], "broken"),
         (encode(NOISE, "JPEG")[:-200], "broken"),
-        (encode(NOISE, "WEBP")[:-200], "broken|not a picture"),
+        (encode(NOISE, "WEBP")[:-200], "broken|no PNG"),
     ],
 )
 def test_what_is_no_whole_picture_says_why(content, reason):
     with pytest.raises(Unusable, match=reason):
         prepare(content, 16, "lanczos")
+
+
+def test_any_failure_of_a_decoder_is_that_pictures(monkeypatch):
+    def fail(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(images, "_rgb", fail)
+    with pytest.raises(Unusable, match="broken: AssertionError"):
+        prepare(encode(NOISE), 16, "lanczos")
 
 
 def test_a_suspiciously_large_picture_is_not_decoded(monkeypatch):

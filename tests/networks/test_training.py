@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from lib import margins, patches
 from lib.data import packed
 from lib.data.packing.pack import pack
-from lib.networks import classifier, training
+from lib.networks import checkpoints, classifier, training
 from lib.networks.batches import Batch, Batches
 from lib.networks.cpu_speed import Scorer
 from lib.networks.scoring import ScoringSet, margins_of, score, scoring_sets, shown
@@ -219,8 +219,23 @@ def test_a_finished_run_is_opened_not_trained_again():
     run = small_run()
     train(run)
     before = (run.folder / "last.safetensors").stat().st_mtime_ns
+    (run.folder / "epochs" / "000").mkdir(parents=True)  # as a kill while cleaning up leaves it
     train(run, watch=lambda history: pytest.fail("trained again"))
     assert (run.folder / "last.safetensors").stat().st_mtime_ns == before
+    assert not (run.folder / "epochs").exists()
+
+
+def test_an_interrupted_run_goes_on_after_a_thousand_epochs(tmp_path):
+    network = classifier.PatchNet(Model(name="test_resnet"), seed=0)
+    optimizer = torch.optim.Adam(network.parameters())
+    for epoch in range(1002):
+        folder = tmp_path / "epochs" / f"{epoch:03d}"
+        folder.mkdir(parents=True)
+        row = {"epoch": epoch, "validation_accuracy": 0.5}
+        (folder / "row.json").write_text(json.dumps(row), "utf-8")
+    checkpoints.save(folder, network, optimizer)
+    opened = checkpoints.Epochs(tmp_path, network, optimizer)
+    assert [row["epoch"] for row in opened.history] == list(range(1002))
 
 
 def test_a_run_made_with_other_parameters_is_refused_by_name():

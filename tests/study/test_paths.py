@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_what_is_written_whole_is_there_under_its_name_alone(tmp_path):
     def write(temporary: Path) -> None:
         seen.append(temporary)
         assert temporary.parent == path.parent  # a rename stays on one disk
-        assert temporary.suffix == ".csv"
+        assert temporary.name.startswith(".table.csv.") and temporary.suffix == ".partial"
         assert not path.exists()
         temporary.write_text("a,b\n")
 
@@ -108,6 +109,18 @@ def test_a_second_write_replaces_the_first(tmp_path):
     for text in ("first", "second"):
         paths.write_whole(tmp_path / "a.txt", lambda p, t=text: p.write_text(t))
     assert (tmp_path / "a.txt").read_text() == "second"
+
+
+def test_what_a_kill_left_is_read_by_no_one_and_goes_an_hour_later(tmp_path):
+    path, left = tmp_path / "ta[b]le.csv", tmp_path / ".ta[b]le.csv.abcd.partial"
+    left.write_text("half of")
+    assert not list(tmp_path.glob("*.csv"))
+    paths.write_whole(path, lambda p: p.write_text("a"))
+    assert left.exists()  # it may be another process's
+    long_ago = time.time() - paths.LEFT_AFTER - 1
+    os.utime(left, (long_ago, long_ago))
+    paths.write_whole(path, lambda p: p.write_text("b"))
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_what_is_in_the_making_lies_beside(tmp_path):

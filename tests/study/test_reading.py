@@ -194,11 +194,9 @@ def test_a_variant_changes_its_sections_and_keeps_the_rest(tiny):
     assert plain.training.epochs == 50
 
 
-def test_overrides_change_a_variant_further(tiny):
+def test_overrides_make_a_variant(tiny):
     named = reading.load("tiny", "small", {"model": {"name": "test_resnet"}})
     assert (named.variant, named.model.name, named.training.epochs) == ("small", "test_resnet", 50)
-    further = reading.load("tiny", "short", {"training": {"batch_size": 9}})
-    assert (further.training.epochs, further.training.batch_size) == (3, 9)
 
 
 def test_a_variant_in_a_file_may_be_run_at_some_sizes_and_seeds_only(tiny):
@@ -301,8 +299,9 @@ def test_a_run_under_a_variants_name_is_that_run_but_for_the_changes(tiny):
 
 def test_a_variants_own_changes_stay_under_a_further_name(tiny):
     tiny({"variants/short/patch_sizes": [32]})
-    given = {**RUN, "variant": "short", "overrides": {"training": {"batch_size": 9}}}
-    named = reading.variant_of(reading.run(**given), "mine", {"model": {"name": "test_resnet"}})
+    short = reading.run(**{**RUN, "variant": "short"})
+    named = reading.variant_of(short, "other", {"training": {"batch_size": 9}})
+    named = reading.variant_of(named, "mine", {"model": {"name": "test_resnet"}})
     assert (named.study.variant, named.study.model.name) == ("mine", "test_resnet")
     assert (named.study.training.epochs, named.study.training.batch_size) == (3, 9)
     again = json.loads(named.command("01").partition("-y ")[2].strip("'"))["overrides"]
@@ -478,6 +477,49 @@ def test_a_file_that_is_no_mapping_is_named(tiny, text):
     assert "params/tiny.yaml" in message(reading.load, "tiny")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "title: a\ntraining: {epochs: 3}\ntraining: {epochs: 4}\n",
+            "'training' stands there twice",
+        ),
+        ("title: a\ntraining:\n  epochs: 3\n  epochs: 3\n", "'epochs' stands there twice"),
+        ("title: a\n5: b\n", "got '5' as a key"),
+        ("title: a\n~: b\n", "as a key"),
+        ("title: a\n[b]: c\n", "as a key"),
+    ],
+)
+def test_keys_are_texts_that_stand_there_once(tiny, text, expected):
+    (paths.PARAMS / "tiny.yaml").write_text(text, "utf-8")
+    said = message(reading.load, "tiny")
+    assert said.startswith("params/tiny.yaml: ") and expected in said and "line " in said
+
+
+def test_a_file_of_an_editor_that_writes_utf_16_is_read(tiny):
+    file = paths.PARAMS / "tiny.yaml"
+    plain = reading.load("tiny")
+    file.write_text(file.read_text("utf-8"), "utf-16")
+    assert reading.load("tiny") == plain
+    file.write_bytes(b"title: caf\xe9\n")
+    assert "params/tiny.yaml: not YAML" in message(reading.load, "tiny")
+
+
+def test_what_was_got_is_cut_short(tiny):
+    tiny({"training/epochs": "long" * 10_000})
+    assert len(message(reading.load, "tiny")) < 500
+    (paths.PARAMS / "tiny.yaml").write_text(
+        "a: &a [x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{n}: &{n} [{', '.join([f'*{m}'] * 9)}]\n"
+            for m, n in zip("abcdefg", "bcdefgh", strict=True)
+        )
+        + "title: *h\n",
+        "utf-8",
+    )
+    assert len(message(reading.load, "tiny")) < 10_000
+
+
 def test_a_mistake_in_a_variant_is_named_when_it_is_used(tiny):
     tiny({"variants/short/training/epoch": 3})
     assert "training.epoch: unknown key" in message(reading.load, "tiny", "short")
@@ -506,6 +548,11 @@ def test_overrides_need_a_variants_name(tiny, overrides):
     said = message(reading.load, "tiny", "plain", overrides)
     assert f"overrides: {overrides}" in said
     assert "give them a name" in said
+
+
+def test_overrides_do_not_take_a_name_that_the_file_has(tiny):
+    said = message(reading.load, "tiny", "short", {"training": {"batch_size": 9}})
+    assert "variant: params/tiny.yaml defines 'short'" in said and "a name of their own" in said
 
 
 @pytest.mark.parametrize(

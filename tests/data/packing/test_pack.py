@@ -408,7 +408,7 @@ def test_an_unusable_file_is_listed_and_the_next_drawn_takes_its_place(make_stud
     packed = ensure(make_study(data=data(max_skipped=0.2)), CELL)
     assert names(packed, 0) == [n for n in order if n not in (order[2], order[5])][:WANTED]
     assert packed.side["real"] == {
-        "skipped": [[order[2], "zero bytes"], [order[5], "not a picture that Pillow reads"]],
+        "skipped": [[order[2], "zero bytes"], [order[5], "no PNG, JPEG or WebP picture"]],
         "passed_over": {},
         "ignored": {".txt": 1},
         "of": 12,
