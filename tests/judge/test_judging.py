@@ -85,6 +85,23 @@ def test_unusable_pictures_are_listed_and_stop_nothing(album, tmp_path):
     assert np.isnan(margins).all(axis=1).tolist() == [False, False, True, False, True]
 
 
+def test_odd_pictures_are_judged_and_other_formats_are_not(tmp_path):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    frames = [Image.new("RGB", (SIZE, SIZE), colour) for colour in ("white", "black")]
+    for name in ("moves.webp", "moves.png"):  # of these the first frame counts
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:], duration=99)
+    Image.fromarray(np.full((SIZE, SIZE), 65000, np.uint16)).save(folder / "deep.png")
+    Image.new("CMYK", (SIZE, SIZE), (0, 0, 0, 0)).save(folder / "printed.jpg")
+    frames[0].save(folder / "moves.gif", save_all=True, append_images=frames[1:])
+    table = judged([folder, folder / "moves.gif"], tmp_path / "out")
+    assert table["verdict"].to_dict() == {
+        **dict.fromkeys(("deep.png", "moves.png", "moves.webp", "printed.jpg"), "fake"),
+        "moves.gif": "cannot tell",
+    }
+    assert table.loc["moves.gif", "why"] == "unusable: no PNG, JPEG or WebP picture"
+
+
 def test_only_unusable_pictures_make_a_page_too(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "empty.jpg").touch()
