@@ -6,6 +6,7 @@
 # make test    the tests
 # make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo
 # make bench   measures the speed, beside the plain way and the machine's limit       QUICK=1
+# make bundle  what a GPU machine without network needs   STUDY=faces_xception DATA=<folder>
 # make check   measures that the simulated data are instructive (after make study)
 # make setup   what the others need, once: .venv from the pinned requirements
 
@@ -33,7 +34,7 @@ override DATA := $(value DATA)
 override export PATCHWISE_DATA := $(if $(filter /% ~%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA)
 endif
 
-.PHONY: setup study judge lab test keep bench check
+.PHONY: setup study judge lab test keep bundle bench check
 
 setup: $(READY)
 
@@ -76,6 +77,9 @@ test: $(READY)
 
 keep: $(READY)
 	python tools/keep.py "$$REPORT"
+
+bundle: $(READY)
+	python tools/bundle.py "$$STUDY"
 
 bench: $(READY)
 	python -m benchmarks $(if $(QUICK),--quick)

@@ -8,7 +8,7 @@ import numpy as np
 from lib import margins
 from lib.data import packed
 from lib.networks.batches import LATTICE
-from lib.networks.scoring import margins_of
+from lib.networks.scoring import margins_of, resident, score, scorer_of
 from lib.patches import crop_origins, displaced_origins
 from lib.study.run import Run
 
@@ -21,11 +21,13 @@ Judged = tuple[Run, dict[str, Any], np.ndarray, np.ndarray]
 def displaced(run: Run, distances: list[int]) -> Iterator[Judged]:
     """The test images' grid, displaced along `AXES` by distances, px: `axes` and `distance`."""
     stored = margins.load(run, run.test, epoch=margins.validated(run))
+    sizes, scorer = (run.study.data.image_size, run.patch_size), scorer_of(run)
     images = packed.load(run.study, run.test).images[stored.image_index]
-    sizes = run.study.data.image_size, run.patch_size
+    images = resident(images, scorer.device)
     for name, axes in AXES.items():
         for distance in distances:
-            z = margins_of(run, images, displaced_origins(*sizes, distance, axes))
+            origins = displaced_origins(*sizes, distance, axes)
+            z = score(scorer, images, origins, run.patch_size)
             yield run, {"axes": name, "distance": distance}, z, stored.labels
 
 

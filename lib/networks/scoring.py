@@ -121,15 +121,20 @@ def margins_of(run: Run, images: np.ndarray, origins: np.ndarray | None = None) 
     of origins int32 (P, 2) or (N, P, 2), by default the grid's, the margins are float32 (N, P).
     Raises RunError if there is no such run, or it was made otherwise.
     """
+    scorer = scorer_of(run)
+    if origins is None:
+        origins = grid_origins(run.study.data.image_size, run.patch_size)
+        images = strips(images, run.patch_size) if _is_folded(run, run.test) else images
+    return score(scorer, resident(images, scorer.device), origins, run.patch_size)
+
+
+def scorer_of(run: Run) -> Scorer:
+    """A finished run's network, at the validated epoch; see `margins_of`."""
     folder, study = margins.require(run), run.study
     margins.refuse_mixing(folder, margins.protocol(run))
     network = PatchNet(study.model, seed=run.seed, patch_size=run.patch_size, quirks=study.quirks)
     network.load(folder / "best.safetensors").to(pick_device(study.training.device))
-    scorer = Scorer(network, DTYPES[margins.read_config(folder)["precision"]])
-    if origins is None:
-        origins = grid_origins(study.data.image_size, run.patch_size)
-        images = strips(images, run.patch_size) if _is_folded(run, run.test) else images
-    return score(scorer, torch.from_numpy(images), origins, run.patch_size)
+    return Scorer(network, DTYPES[margins.read_config(folder)["precision"]])
 
 
 def _is_folded(run: Run, cell: str) -> bool:
