@@ -5,6 +5,7 @@
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
 # make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo
+# make verify  makes a study anew and holds it to what was kept of it   STUDY=demo
 # make bench   measures the speed, beside the plain way and the machine's limit       QUICK=1
 # make bundle  what a GPU machine without network needs   STUDY=faces_xception DATA=<folder>
 # make check   measures that the simulated data are instructive (after make study)
@@ -34,7 +35,7 @@ override DATA := $(value DATA)
 override export PATCHWISE_DATA := $(if $(filter /% ~%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA)
 endif
 
-.PHONY: setup study judge lab test keep bundle bench check
+.PHONY: setup study judge lab test keep verify bundle bench check help
 
 setup: $(READY)
 
@@ -77,6 +78,12 @@ test: $(READY)
 
 keep: $(READY)
 	python tools/keep.py "$$REPORT"
+
+verify: study
+	python tools/verify.py "$$STUDY"
+
+help:
+	@sed -n '/^# make/,/^$$/s/^# \{0,1\}//p' Makefile
 
 bundle: $(READY)
 	python tools/bundle.py "$$STUDY"

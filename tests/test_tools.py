@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lib.study import paths
-from tools import keep, working_copies
+from tools import keep, verify, working_copies
 
 
 def notebook(file: Path, source: str, output: str = "") -> Path:
@@ -90,3 +90,58 @@ def test_a_report_that_is_not_there_is_named_with_its_command(root):
     with pytest.raises(FileNotFoundError, match="make study STUDY=published makes it"):
         keep.keep("published_record")
     assert not (root / "reports" / "kept").exists()
+
+
+CLAIMS = pd.DataFrame(
+    [["t", "plain", "C1", None, "auc", "undecided"]], columns=[*verify.FINDING, "finding"]
+)
+
+
+def rows(**values: tuple[float, float, float]) -> pd.DataFrame:
+    """A table with a number and its interval for each statistic."""
+    empty = dict.fromkeys(verify.KEY, "x")
+    lines = [
+        {**empty, "statistic": k, **dict(zip(verify.NUMBERS, v, strict=True))}
+        for k, v in values.items()
+    ]
+    return pd.DataFrame(lines)
+
+
+def test_a_number_is_as_kept_within_both_intervals():
+    kept = rows(a=(0.5, 0.4, 0.6), b=(0.5, 0.4, 0.6), c=(0.5, 0.4, 0.6), d=(0.5, 0.4, 0.6))
+    made = rows(a=(0.55, 0.5, 0.6), b=(0.55, 0.51, 0.6), c=(0.7, 0.4, 0.8), e=(0.5, 0.4, 0.6))
+    both = verify.numbers(kept, made).reset_index().set_index("statistic")["as_kept"]
+    assert both.to_dict() == {"a": True, "b": False, "c": False, "d": False, "e": False}
+
+
+def test_findings_that_changed_are_named():
+    kept = pd.DataFrame(
+        [["t", "plain", "C1", None, "auc", "undecided"]], columns=[*verify.FINDING, "finding"]
+    )
+    assert verify.findings(kept, kept) == []
+    (line,) = verify.findings(kept, kept.assign(finding="supported"))
+    assert line == "C1 as a whole, by auc, t, plain: undecided kept, supported here"
+
+
+def test_a_kept_study_is_verified_by_itself(root, monkeypatch, capsys):
+    table = rows(a=(0.5, 0.4, 0.6), b=(0.5, 0.4, 0.6))
+    claims = pd.DataFrame(
+        [["t", "plain", "C1", None, "auc", "undecided"]], columns=[*verify.FINDING, "finding"]
+    )
+    monkeypatch.setattr(verify.sys, "argv", ["verify", "demo"])
+    monkeypatch.setattr(verify.reading, "load", lambda name: name)
+    monkeypatch.setattr(verify.tables, "read", lambda study: (table, []))
+    assert verify.main() == 1 and "make keep STUDY=demo" in capsys.readouterr().err
+    for folder in ("reports/kept/demo", "reports/demo"):
+        (root / folder).mkdir(parents=True)
+        claims.to_csv(root / folder / "claims.csv", index=False)
+    table.to_csv(root / "reports/kept/demo/tables.csv", index=False)
+    assert verify.main() == 0
+    assert "verified: 2 of 2 numbers" in capsys.readouterr().out
+    table.loc[0, "value"] = 0.9
+    assert verify.main() == 1
+    said = capsys.readouterr().out
+    assert (
+        "NOT verified: 1 of 2 numbers" in said
+        and "0.5 [0.4, 0.6] kept, 0.9 [0.4, 0.6] here" in said
+    )

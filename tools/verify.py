@@ -1,0 +1,86 @@
+"""Holds a study that was made anew to the numbers and findings that were kept of it.
+
+python tools/verify.py demo          (or, which makes it anew as well: make verify STUDY=demo)
+
+Other processors give other last digits, and so other networks. A number is as it was if each of the
+two lies within the other's 95 % interval. The study is verified if no finding changed and at most
+5 % of the numbers are not as they were, since so many would not be by chance.
+"""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from lib.results import tables
+from lib.study import paths, reading
+
+NUMBERS = ["value", "low", "high"]
+KEY = [name for name in tables.COLUMNS[: tables.COLUMNS.index("value")]]
+FINDING = ["train", "variant", "claim", "says", "measure"]
+BY_CHANCE = 0.05
+
+
+def numbers(kept: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    """Both tables' numbers that have intervals, side by side, and whether each is `as_kept`.
+
+    What one of them lacks has no numbers of it, and is not as kept.
+    """
+    sides = [table.dropna(subset=["low", "high"]).set_index(KEY)[NUMBERS] for table in (kept, made)]
+    both = sides[0].join(sides[1], how="outer", lsuffix="_kept", rsuffix="_made")
+    both["as_kept"] = both["value_made"].between(both["low_kept"], both["high_kept"])
+    both["as_kept"] &= both["value_kept"].between(both["low_made"], both["high_made"])
+    return both
+
+
+def findings(kept: pd.DataFrame, made: pd.DataFrame) -> list[str]:
+    """A line for each finding on a claim, or on a part of one, that is not as it was."""
+    sides = [table.fillna({"says": ""}).set_index(FINDING)["finding"] for table in (kept, made)]
+    both = pd.concat(sides, axis=1, keys=("kept", "made")).fillna("missing")
+    changed = both[both["kept"] != both["made"]]
+    return [
+        f"{claim} {says or 'as a whole'}, by {measure}, {train}, {variant}: {was} kept, {now} here"
+        for (train, variant, claim, says, measure), (was, now) in zip(
+            changed.index, changed.to_numpy(), strict=True
+        )
+    ]
+
+
+def main() -> int:
+    """Prints what is not as it was, and the verdict; returns the exit status."""
+    study = sys.argv[1]
+    folder = paths.ROOT / "reports" / "kept" / study
+    new = paths.report(study).with_name("claims.csv")
+    for file, command in ((folder / "tables.csv", "keep"), (new, "study")):
+        if not file.is_file():
+            print(f"{file}: is not there; make {command} STUDY={study} makes it", file=sys.stderr)
+            return 1
+    made, left_out = tables.read(reading.load(study))
+    for line in left_out:
+        print(f"left out, made with other parameters: {line}")
+    both = numbers(_table(folder / "tables.csv"), made)
+    for key, row in both[~both["as_kept"]].iterrows():
+        named = " · ".join(str(part) for part in key if pd.notna(part) and part != "")
+        was, now = (_said(row, side) for side in ("kept", "made"))
+        print(f"{named}: {was} kept, {now} here")
+    changed = findings(pd.read_csv(folder / "claims.csv"), pd.read_csv(new))
+    print(*(f"finding changed: {line}" for line in changed), sep="\n", end="\n" * bool(changed))
+    others, verified = int((~both["as_kept"]).sum()), not changed
+    verified &= others <= BY_CHANCE * len(both)
+    alike = f"{len(both) - others} of {len(both)} numbers lie within both intervals"
+    said = "verified" if verified else "NOT verified"
+    print(f"{said}: {alike}, {len(changed)} findings changed")
+    return 0 if verified else 1
+
+
+def _table(file: Path) -> pd.DataFrame:
+    return pd.read_csv(file, dtype=tables.TEXT | tables.WHOLE_NUMBERS)
+
+
+def _said(row: pd.Series, side: str) -> str:
+    value, low, high = (row[f"{name}_{side}"] for name in NUMBERS)
+    return "missing" if pd.isna(value) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
