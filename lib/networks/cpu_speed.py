@@ -78,9 +78,14 @@ def _faster(features: nn.Module, precision: torch.dtype) -> nn.Module:
     for module in features.to(memory_format=torch.channels_last).modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.to(precision)  # else autocast would convert the weights for every batch
-    if on_cpu and torch.backends.mkldnn.is_available():
+    if on_cpu and torch.backends.mkldnn.is_available() and _packs(precision):
         _pack(features)
     return features
+
+
+def _packs(precision: torch.dtype) -> bool:
+    """Whether oneDNN packs weights of this precision; bfloat16 only where the CPU has AVX-512."""
+    return precision != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _pack(features: nn.Module) -> None:
