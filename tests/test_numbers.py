@@ -199,6 +199,12 @@ def over_eager(size: int) -> list[float]:
     return source(f"{FAST}.md", rf"\| training +\| {size} +(?:\|[^|]*){{5}}\| ([\d.]+) ")
 
 
+def reading_over_network() -> float:
+    """How many times as fast the network is as reading, turned round."""
+    rates = csv("benchmarks/judging.csv")
+    return (rates["reading, pictures/s"] / rates["network, pictures/s"]).item()
+
+
 def growth(quantity: str) -> list[float]:
     rows = csv("reports/benchmarks/growth.csv")
     grown = rows.growth[rows.quantity == quantity].dropna()
@@ -299,6 +305,24 @@ HELD = [
         "take # to # times as long for twice the images, # to # for twice the epochs",
         lambda: growth("images") + growth("epochs"),
         1,
+    ),
+    Held(
+        SPEED,
+        "256 px took # s on two cores .*? as # of them, # GiB",
+        lambda: [
+            *csv("benchmarks/judging.csv")["command on 10000, s"],
+            1000,
+            csv("benchmarks/judging.csv")["memory at 10000, MiB"].item() / 1024,
+        ],
+    ),
+    Held(
+        SPEED,
+        r"That is # of the rate .*? would reach #\.",
+        lambda: [
+            csv("benchmarks/judging.csv")["ratio"].item(),
+            1 / (1 + reading_over_network()),
+        ],
+        2,
     ),
     Held(SPEED, "twice as many θ cost # %", lambda: [100 * growth("θ")[1] - 100]),
     Held(
