@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from lib.judge.flags import FAR
 from lib.networks.classifier import PatchNet, parameter_count
 from lib.study.schema import Model
 
@@ -203,6 +204,11 @@ def reading_over_network() -> float:
     """How many times as fast the network is as reading, turned round."""
     rates = csv("benchmarks/judging.csv")
     return (rates["reading, pictures/s"] / rates["network, pictures/s"]).item()
+
+
+def shrunk() -> float:
+    """The least resampling factor that the network which comes along has learned from."""
+    return json.loads(text("networks/faces/network.json"))["ranges"]["resampling factor"][0]
 
 
 def growth(quantity: str) -> list[float]:
@@ -489,6 +495,12 @@ HELD = [
         DATA,
         "shorter side at # px",
         lambda: source("lib/data/faces.py", r"DETECTION_SIDE = (\d+)"),
+    ),
+    Held(
+        CARD,
+        "were shrunk by #: a picture whose shorter side has less than # px",
+        lambda: [shrunk(), 256 * shrunk() / FAR],
+        1,
     ),
     Held(CARD, "have an AUC of # there", lambda: highlights()[:1], 2),
     Held(DATA, r"clipped highlights have # \(# to #\)", highlights, 2),
