@@ -35,7 +35,8 @@ def numbers(kept: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
 
 def findings(kept: pd.DataFrame, made: pd.DataFrame) -> list[str]:
     """A line for each finding on a claim, or on a part of one, that is not as it was."""
-    sides = [table.fillna({"says": ""}).set_index(FINDING)["finding"] for table in (kept, made)]
+    sides = [table.assign(says=table["says"].astype(object).fillna("")) for table in (kept, made)]
+    sides = [table.set_index(FINDING)["finding"] for table in sides]
     both = pd.concat(sides, axis=1, keys=("kept", "made")).fillna("missing")
     changed = both[both["kept"] != both["made"]]
     return [
