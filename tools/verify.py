@@ -26,8 +26,12 @@ def numbers(kept: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
 
     What one of them lacks has no numbers of it, and is not as kept.
     """
-    sides = [table.dropna(subset=["low", "high"]).set_index(KEY)[NUMBERS] for table in (kept, made)]
-    both = sides[0].join(sides[1], how="outer", lsuffix="_kept", rsuffix="_made")
+    told = {"kept": kept, "made": made}
+    sides = [
+        table.dropna(subset=["low", "high"]).set_index(KEY)[NUMBERS].add_suffix(f"_{name}")
+        for name, table in told.items()
+    ]
+    both = sides[0].join(sides[1], how="outer")
     both["as_kept"] = both["value_made"].between(both["low_kept"], both["high_kept"])
     both["as_kept"] &= both["value_kept"].between(both["low_made"], both["high_made"])
     return both
