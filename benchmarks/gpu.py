@@ -13,7 +13,6 @@ benchmarks/README.md has the steps.
 
 import argparse
 import io
-import lzma
 import multiprocessing
 import os
 import subprocess
@@ -77,12 +76,14 @@ def networks(study: str) -> list[Run]:
     runs = [
         reading.run(study, *train.split("-"), patch_size=size, seed=seed, variant=each.variant)
         for each in every
-        if each.networks == each.variant or set(each.patch_sizes) - set(plain.patch_sizes)
         for train in each.train_on
         for size in each.patch_sizes
         for seed in each.seeds
     ]
-    return sorted(runs, key=lambda run: run.seed)
+    once: dict[Path, Run] = {}  # a variant that only votes anew has the plain networks
+    for run in runs:
+        once.setdefault(run.folder, run)
+    return sorted(once.values(), key=lambda run: run.seed)
 
 
 def train(study: str, seconds: float, side_by_side: int) -> int:
@@ -101,9 +102,7 @@ def train(study: str, seconds: float, side_by_side: int) -> int:
             command += ["--dataset", run.dataset, "--gan", run.gan, "--seed", str(run.seed)]
             command += ["--patch-size", str(run.patch_size), "--variant", run.variant]
             threads = {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // side_by_side))}
-            running[run.summary] = subprocess.Popen(
-                command, env={**os.environ, **threads}, stderr=subprocess.DEVNULL
-            )
+            running[run.summary] = subprocess.Popen(command, env={**os.environ, **threads})
         for name in [name for name, process in running.items() if process.poll() is not None]:
             if status := running.pop(name).returncode:
                 print(f"failed, exit status {status}: {name}", flush=True)
@@ -139,8 +138,7 @@ def back(study: str, out: Path) -> int:
     """Writes what came out of a study as parts of a compressed archive."""
     content = io.BytesIO()
     with (
-        lzma.open(content, "wb", preset=0) as packed,
-        tarfile.open(fileobj=packed, mode="w") as archive,
+        tarfile.open(fileobj=content, mode="w:xz", preset=0) as archive,
         tempfile.TemporaryDirectory() as folder,
     ):
         for file in _kept(study, Path(folder) / "one.safetensors"):
@@ -174,9 +172,9 @@ def _kept(study: str, temporary: Path) -> Iterator[tuple[Path, Path]]:
 def join(parts: list[Path]) -> int:
     """Unpacks what `back` wrote below the work folder."""
     content = io.BytesIO(b"".join(part.read_bytes() for part in sorted(parts)))
-    with lzma.open(content) as packed, tarfile.open(fileobj=packed) as tar:
-        tar.extractall(paths.work(), filter="data")
-        print(f"{len(tar.getmembers())} files in {paths.work() / 'results'}")
+    with tarfile.open(fileobj=content, mode="r:xz") as archive:
+        archive.extractall(paths.work(), filter="data")
+        print(f"{len(archive.getmembers())} files in {paths.work() / 'results'}")
     return 0
 
 

@@ -17,8 +17,7 @@ from tools import bundle
 
 @pytest.fixture
 def study(make_study, draw, monkeypatch, tmp_path):
-    """A small study in a file, of two sizes and two seeds, and a variant at one more size."""
-
+    """A small study in a file, and variants that train one more size, or nothing."""
     for name in ("leaves", "gan_a", "gan_b"):
         draw(name, 12, size=32)
     made = make_study(
@@ -69,7 +68,6 @@ def test_a_killed_training_is_seen_to_end_as_an_unbroken_one(capsys, monkeypatch
 
 
 def test_pictures_travel_in_parts(study, monkeypatch, tmp_path):
-
     monkeypatch.setattr(bundle, "BUNDLE", tmp_path)
     monkeypatch.setattr(bundle, "PART", 10_000)
     parts, names = bundle.pictures("tiny"), []
@@ -78,3 +76,6 @@ def test_pictures_travel_in_parts(study, monkeypatch, tmp_path):
             names += archive.getnames()
     assert len(parts) > 1 and len(names) == len(set(names)) == 36
     assert all((paths.data_root() / name).is_file() for name in names)
+    monkeypatch.setenv("PATCHWISE_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(FileNotFoundError, match="nowhere.*DATA=<folder>"):
+        bundle.pictures("tiny")

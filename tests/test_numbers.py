@@ -140,6 +140,30 @@ def both_folds(size: int, rule: str) -> float:
     return sum(xception(size, rule)) / 2
 
 
+def confident_gains() -> list[float]:
+    """Points by which confident patches vote better than all, by size, both folds together."""
+    means = {
+        (size, rule): sum(values) / len(values)
+        for size in (128, 64, 32, 16)
+        for rule, theta in (("grid", None), ("confident", 0.6))
+        for values in [xception(size, rule, theta)]
+    }
+    return [means[size, "confident"] - means[size, "grid"] for size in (128, 64, 32, 16)]
+
+
+def votes_and_wholes() -> list[float]:
+    """Of the paper's network, in per cent, in each fold."""
+    votes = [value for size in (128, 64, 32, 16) for value in xception(size, "grid")]
+    return [*votes, *xception(256, "whole")]
+
+
+def aucs_elsewhere(cell: str) -> list[float]:
+    """The paper's network's on another cell, by size: means over folds."""
+    rows = csv("reports/kept/faces_xception/tables.csv")
+    rows = rows[(rows.test == cell) & rows["rule"].isin(["grid", "whole"])]
+    return list(rows[rows.statistic == "auc"].groupby("patch_size")["value"].mean())
+
+
 def crops(size: int, rule: str, variant: str = "plain") -> float:
     """Accuracy in per cent on the simulated images of `crops`: the mean over seeds."""
     rows = csv("reports/kept/crops/tables.csv")
@@ -395,6 +419,38 @@ HELD = [
             1,
         )
         for size in (128, 64, 32)
+    ),
+    Held(
+        FOUND,
+        r"Confident patches \(θ = #\) vote # to # points better",
+        lambda: [0.6, min(confident_gains()), max(confident_gains())],
+        1,
+    ),
+    *(
+        Held(
+            FOUND,
+            sentence,
+            lambda cell=cell: [min(aucs_elsewhere(cell)), max(aucs_elsewhere(cell))],
+            2,
+        )
+        for sentence, cell in (
+            (r"ProGAN near it \(# to #\)", "celebahq-progan"),
+            (r"MobileStyleGAN # to #\.", "ffhq-mobilestylegan"),
+        )
+    ),
+    *(
+        Held(
+            FOUND,
+            r"all are at chance \(AUC #\)",
+            lambda end=end: [end(aucs_elsewhere("sneakers-stylegan2_ada"))],
+            2,
+        )
+        for end in (min, max)
+    ),
+    Held(
+        CARD,
+        "were right on # to # % in each fold",
+        lambda: [min(votes_and_wholes()), max(votes_and_wholes())],
     ),
     Held(
         FOUND,

@@ -37,7 +37,10 @@ def wheels() -> list[Path]:
 
 
 def pictures(study: str) -> list[Path]:
-    """Writes the files of a study's cells, in their folders below DATA, in parts."""
+    """Writes the files of a study's cells, in their folders below DATA, in parts.
+
+    Raises FileNotFoundError if one of the folders is not there.
+    """
     loaded, root = reading.load(study), paths.data_root()
     sources = [
         getattr(cell, name, None) for cell in loaded.cells.values() for name in ("real", "fake")
@@ -45,7 +48,12 @@ def pictures(study: str) -> list[Path]:
     folders = dict.fromkeys(
         root / source.path for source in sources if source and source.kind == "files"
     )
-    files = [file for folder in folders for file in sorted(folder.rglob("*")) if file.is_file()]
+    files = []
+    for folder in folders:
+        if not folder.exists():
+            raise FileNotFoundError(f"{folder}: is not there; say where it lies by DATA=<folder>")
+        inside = [folder] if folder.is_file() else sorted(folder.rglob("*"))  # it may be a zip
+        files += [file for file in inside if file.is_file()]
     for old in BUNDLE.glob("pictures.*.tar"):
         old.unlink()
     groups, size = [], PART
@@ -66,8 +74,8 @@ def main() -> int:
     """Writes both, and says what is there; returns the exit status."""
     BUNDLE.mkdir(exist_ok=True)
     try:
-        files = [*wheels(), *pictures(sys.argv[1])]
-    except (ParameterError, subprocess.CalledProcessError) as error:
+        files = [*pictures(sys.argv[1]), *wheels()]
+    except (ParameterError, FileNotFoundError, subprocess.CalledProcessError) as error:
         print(error, file=sys.stderr)
         return 1
     for file in files:
