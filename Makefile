@@ -1,5 +1,6 @@
 # make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=all PROFILE=local
 #              (STUDY=published: the paper's own record)
+# make new-study  writes a study of your own pictures, after a look at them   NAME=mine REAL=… FAKE=…
 # make judge   is a picture GAN-made? real, fake or cannot tell   PICTURES=<picture, folder or zip>
 #              (with PROFILE=slurm in as many jobs as PARTS=16 says)
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
@@ -24,10 +25,15 @@ SHELL := bash
 # What is given goes into the environment as it is written, and never through a shell or make.
 override export STUDY := $(value STUDY)
 override export PICTURES := $(value PICTURES)
+override export NAME := $(value NAME)
+override export REAL := $(value REAL)
+override export FAKE := $(value FAKE)
 override export WORK := $(or $(value PATCHWISE_WORK),$(CURDIR))
 # reports/published/ holds the paper's numbers.
 override export REPORT := $(if $(filter published,$(STUDY)),published_record,$(STUDY))
-SNAKEMAKE := snakemake --profile profiles/$(PROFILE) --cores $(CORES) --config "study=$$STUDY" --
+# rules/ holds what shows the jobs' progress.
+SNAKEMAKE := PYTHONPATH="rules$${PYTHONPATH:+:$$PYTHONPATH}" snakemake --logger patchwise \
+  --profile profiles/$(PROFILE) --cores $(CORES) --config "study=$$STUDY" --
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ifdef DATA
@@ -35,7 +41,7 @@ override DATA := $(value DATA)
 override export PATCHWISE_DATA := $(if $(filter /% ~%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA)
 endif
 
-.PHONY: setup study judge lab test keep verify bundle bench check help
+.PHONY: setup study new-study judge lab test keep verify bundle bench check help
 
 setup: $(READY)
 
@@ -53,10 +59,14 @@ ifeq ($(STUDY),published)
 	papermill --log-level WARNING --no-progress-bar notebooks/A2_published_record.ipynb \
 	  "$$WORK/results/$$REPORT/A2_published_record.ipynb" 2>&1 | { grep -v IPKernelApp || true; }
 else
-	$(SNAKEMAKE) all_packed
-	$(SNAKEMAKE)
+	@$(SNAKEMAKE) all_packed
+	@$(SNAKEMAKE)
+	@fold -s -w 100 "$$WORK/reports/$$REPORT/answer.txt"
 endif
 	@echo "The report: $$WORK/reports/$$REPORT/index.html"
+
+new-study: $(READY)
+	@python tools/new_study.py "$$NAME" "$$REAL" "$$FAKE"
 
 judge: $(READY)
 	@test -n "$$PICTURES" || { echo "Say which: make judge PICTURES=<picture, folder or zip>"; exit 1; }

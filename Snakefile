@@ -80,15 +80,15 @@ TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
 PLACES = str(RESULTS / "tables" / "a3" / "{train}__{which}.csv")
 EFFECTS = str(RESULTS / "tables" / "a1" / "{train}.csv")
 
-# ipykernel warns, in every notebook, that it talks to this machine over TCP. A cell that takes an
-# hour waits for a message that was lost: rather than wait with it, try again.
+# A notebook whose own cell fails fails again; a kernel that died, or lost a message so that a cell
+# waits for an hour, is tried again (snakemake#3689). What papermill says stays beside a failed one.
 EXECUTE = (
-    'mkdir -p "$(dirname {log:q})" && OMP_NUM_THREADS={threads} papermill --log-level WARNING '
-    "--no-progress-bar --execution-timeout 3600 {input.notebook:q} {log:q} {params.flags} "
-    "2>&1 | {{ grep -v IPKernelApp || true; }}"
+    'mkdir -p "$(dirname {log:q})"; for attempt in 1 2 3; do OMP_NUM_THREADS={threads} papermill '
+    "--log-level WARNING --no-progress-bar --execution-timeout 3600 {input.notebook:q} {log:q} "
+    "{params.flags} > {log:q}.log 2>&1 && rm {log:q}.log && exit; "
+    "grep -qs '\"output_type\": \"error\"' {log:q} && break; done; exit 1"
 )
-# Snakemake's shell has pipefail: the exit status is that of the command, not of tee.
-COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} 2>&1 | tee {log:q}"
+COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} > {log:q} 2>&1"
 
 
 wildcard_constraints:
@@ -118,7 +118,6 @@ rule report:
         flags=f"-p study {NAME}",
         code=digest("06_report", *(paths.ROOT / "lib" / "report").glob("*.j2")),
         study=digest_of("title", "deviations", "show_pictures", "voting", "bootstrap"),
-    retries: 2
     shell:
         EXECUTE
 

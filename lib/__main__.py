@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lib import margins
 from lib.data import packed
 from lib.data.faces import MissingExtra
@@ -81,10 +83,17 @@ def train(**given: Any) -> Iterator[str]:
     from lib.networks import training
 
     run = reading.run(**given)
-    where = training.train(run).relative_to(paths.work())
+    yield run.summary
+    epochs = run.study.training.epochs
+
+    def tell(history: pd.DataFrame) -> None:
+        row, right = history.iloc[-1], "of validation patches judged rightly"
+        now = f"epoch {len(history)} of {epochs}: loss {row['loss']:.3f}"
+        print(f"{now}, {100 * row['validation_accuracy']:.1f} % {right}", flush=True)
+
+    where = training.train(run, watch=tell).relative_to(paths.work())
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
-    reached = f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}"
-    yield f"{run.summary} · {reached}, in {where}"
+    yield f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}, in {where}"
 
 
 def judge(

@@ -47,7 +47,6 @@ rule audit:
         flags=flags,
         code=digest("00_data", without=("lib.data.packing", "lib.data.sources")),
         study=digest_of("bootstrap"),
-    retries: 2
     shell:
         EXECUTE
 

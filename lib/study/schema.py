@@ -42,6 +42,8 @@ class Cell(Strict):
     real: Source
     fake: Source
     crop: Crop | None = None  # instead of the study's, for pictures that show no faces
+    test: Positive | None = None
+    """How many images of each class it is tested with, instead of what `data` says."""
 
     @property
     def simulated(self) -> bool:

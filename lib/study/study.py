@@ -99,8 +99,13 @@ class Study(Strict):
 
     def data_of(self, cell: str) -> schema.Data:
         """How the pictures of a cell are drawn and brought to one size."""
-        crop = self.cells[cell].crop or self.data.crop
-        return self.data.model_copy(update={"crop": crop})
+        given, data = self.cells[cell], self.data
+        changed: dict[str, Any] = {"crop": given.crop or data.crop}
+        if given.test and data.per_class:
+            changed["per_class"] = data.per_class.model_copy(update={"test": given.test})
+        elif given.test:
+            changed["most_per_class"] = given.test
+        return data.model_copy(update=changed)
 
     def others(self, train: str) -> list[str]:
         """The cells beside a training cell that hold pictures of their own."""

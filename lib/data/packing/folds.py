@@ -19,13 +19,13 @@ PARTS = 8
 """How many parts a fold has: as many as there may be folds, of which each validates another one."""
 
 
-def deal(pictures: pd.DataFrame, data: Data, keys: list[str]) -> pd.DataFrame:
+def deal(pictures: pd.DataFrame, data: Data, keys: list[str], *, train: bool) -> pd.DataFrame:
     """The fold and the part of every picture, uint8, in the columns `packed.FOLDS`.
 
     `pictures` has `label`, `name`, `phash`, and `identity`, None where it is not known; `data` says
     how many folds there are, and the group of a name; each of `keys`, by label, fixes how a class
-    is dealt. Raises PackingError if a seed would have no picture of a class to test, validate or
-    train on.
+    is dealt. Raises PackingError if a seed would have no picture of a class to test on or, with
+    `train`, to validate or train on.
     """
     dealt, count = pd.DataFrame(0, pictures.index, FOLDS, np.uint8), data.folds
     for label, rows in pictures.groupby("label"):
@@ -37,7 +37,8 @@ def deal(pictures: pd.DataFrame, data: Data, keys: list[str]) -> pd.DataFrame:
             parts[here] = _dealt(units[here], groups[here], PARTS, generator)
         tested = folds == np.arange(count)[:, None]  # (folds, N), and so the next
         validates = ~tested & (parts == np.arange(count)[:, None])
-        if not all(s.any(axis=1).all() for s in (tested, validates, ~tested & ~validates)):
+        needed = (tested, validates, ~tested & ~validates) if train else (tested,)
+        if not all(part.any(axis=1).all() for part in needed):
             raise PackingError(
                 f"{len(rows)} {CLASSES[label]} pictures, {units.max() + 1} without near duplicates "
                 f"and further ones of an identity, are too few for data.folds = {count}, each in "

@@ -56,7 +56,7 @@ def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     """Draws a cell's pictures beside `folder`, which gets its name once all are there."""
     recipe, given = packed.recipe(study, cell, splits), study.cells[cell]
     per_class, max_skipped = recipe["data"].get("per_class", {}), study.data.max_skipped
-    each = sum(per_class.values()) or study.data.most_per_class
+    each = sum(per_class.values()) or recipe["data"]["most_per_class"]
     draft, rows = Draft(paths.beside(folder), recipe, 2 * each), iter(range(2 * each))
     # The test photographs of a dataset are the same beside every generator.
     keys = [f"{study.data.seed}/real/{cell.partition('-')[0]}", f"{study.data.seed}/fake/{cell}"]
@@ -78,7 +78,7 @@ def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     table, columns = draft.table(["name", "identity", *COLUMNS[1:], *FACTS]), COLUMNS
     if study.data.folds:
         draft.cut(len(table))
-        dealt = folds.deal(table, study.data, keys)
+        dealt = folds.deal(table, study.data, keys, train=cell in study.train_on)
         table, columns = table.join(dealt), COLUMNS + FOLDS
     names = zip(table["label"], table["name"], strict=True)
     table["image_id"] = [f"{CLASSES[label]}/{name}" for label, name in names]

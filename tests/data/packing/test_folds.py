@@ -28,7 +28,7 @@ def pictures(count: int = 200, label: int = 0, **columns) -> pd.DataFrame:
 
 def deal(table: pd.DataFrame, count: int = 5, strata: str | None = None, key="0") -> pd.DataFrame:
     data = Data(image_size=16, folds=count, most_per_class=500, strata=strata)
-    dealt = folds.deal(table, data, [f"{key}/real", f"{key}/fake"])
+    dealt = folds.deal(table, data, [f"{key}/real", f"{key}/fake"], train=True)
     assert dealt.columns.tolist() == FOLDS and (dealt.dtypes == np.uint8).all()
     assert dealt.index.equals(table.index)
     return dealt
