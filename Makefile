@@ -5,7 +5,7 @@
 #              (with PROFILE=slurm in as many jobs as PARTS=16 says)
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
-# make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo
+# make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo NOTEBOOKS=1
 # make verify  makes a study anew and holds it to what was kept of it   STUDY=demo
 # make bench   measures the speed, beside the plain way and the machine's limit       QUICK=1
 # make bundle  what a GPU machine without network needs   STUDY=faces_xception DATA=<folder>
@@ -87,7 +87,7 @@ test: $(READY)
 	python -m pytest
 
 keep: $(READY)
-	python tools/keep.py "$$REPORT"
+	python tools/keep.py "$$REPORT" $(if $(NOTEBOOKS),--notebooks)
 
 verify: study
 	python tools/verify.py "$$STUDY"

@@ -1,5 +1,6 @@
 """Studies of one's own pictures: what is seen of the folders, and what is written."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,12 @@ def test_a_study_that_fits_is_written_and_can_be_packed(tmp_path):
     assert pack(study, "mine-gan") == "packed"
     labels = packed.load(study, "mine-gan").manifest["label"]
     assert labels.value_counts().to_dict() == {0: 60, 1: 52}
+
+
+def test_git_ignores_what_is_written():
+    """So that results are not marked as those of changed code; studies that come along stay."""
+    ignored = ["git", "check-ignore", "--quiet", "params/mine.yaml"]
+    assert subprocess.run(ignored, cwd=paths.ROOT, check=False).returncode == 0
 
 
 def test_very_many_are_split(tmp_path, monkeypatch, quick):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,8 @@ def notebook(file: Path, source: str, output: str = "") -> Path:
     outputs = [{"output_type": "stream", "name": "stdout", "text": output}]
     cell = {"cell_type": "code", "source": source.splitlines(keepends=True), "metadata": {}}
     cell |= {"outputs": outputs if output else [], "execution_count": 1 if output else None}
-    content = json.loads(file.read_text("utf-8")) if file.is_file() else {"metadata": {}}
+    new = {"metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    content = json.loads(file.read_text("utf-8")) if file.is_file() else new
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({**content, "cells": [cell]}), "utf-8")
     return file
@@ -84,6 +86,29 @@ def test_all_tables_are_kept_in_one_file(root, monkeypatch):
     files = keep.keep("smoke")
     assert [file.name for file in files] == ["index.html", "tables.csv"]
     assert pd.read_csv(files[-1]).equals(every)
+
+
+def test_notebooks_are_kept_as_pages_that_load_nothing(root, monkeypatch):
+    (root / "reports" / "smoke").mkdir(parents=True)
+    (root / "reports" / "smoke" / "index.html").write_text("new", "utf-8")
+    executed, kept = root / "results" / "smoke" / "notebooks", root / "reports" / "kept" / "smoke"
+    notebook(executed / "00_data__a-b.ipynb", "'other'")
+    notebook(executed / "00_data__sim_faces-sim_stylegan2.ipynb", "'trained'")
+    stem = "02_grid_vote__sim_faces-sim_stylegan2__x"
+    for name in ("plain__p064", "plain__p032", "quirk__p016"):
+        notebook(executed / f"{stem}__{name}__seed0.ipynb", f"'{name}'", "42")
+    notebook(executed / "06_report.ipynb", "1")
+    keep.keep("smoke")
+    assert os.listdir(kept) == ["index.html"]
+    files = keep.keep("smoke", notebooks=True)
+    assert [file.name for file in files] == ["index.html", "00_data.html", "02_grid_vote.html"]
+    pages = [file.read_text("utf-8") for file in files[1:]]
+    assert "trained" in pages[0] and "plain__p032" in pages[1] and "42" in pages[1]
+    for page in pages:
+        sources = re.findall(r'<(?:script|link|img)[^>]*(?:src|href)="(?!data:|")', page)
+        assert sources == []
+    keep.keep("smoke")
+    assert os.listdir(kept) == ["index.html"]  # what was kept before goes
 
 
 def test_a_report_that_is_not_there_is_named_with_its_command(root):

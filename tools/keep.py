@@ -1,22 +1,33 @@
 """Copies a study's report, its tables in one file, and A3's, to reports/kept/, which git keeps.
 
-python tools/keep.py demo          (or: make keep STUDY=demo)
+    python tools/keep.py demo               (or: make keep STUDY=demo)
+    python tools/keep.py demo --notebooks   (or: make keep STUDY=demo NOTEBOOKS=1)
+
+With `--notebooks` also the executed ones as HTML, of each one, that of the smallest patches.
 """
 
+import re
 import shutil
 import sys
 from pathlib import Path
 
+from nbconvert import HTMLExporter
+
 from lib.results import tables
 from lib.study import paths, reading
+from lib.study.study import PLAIN
 
 FILES = ("index.html", "claims.csv", "overview.png")
 MEASURED = ("cost.csv", "instructive.csv")
 """Of benchmarks, which not every study has had; what was kept of them stays."""
 
 
-def keep(study: str) -> list[Path]:
+def keep(study: str, *, notebooks: bool = False) -> list[Path]:
     """Copies what there is of a study; what was kept of it before goes.
+
+    Args:
+        study: its name.
+        notebooks: whether the executed notebooks are kept as well, as HTML.
 
     Returns:
         The files.
@@ -29,8 +40,8 @@ def keep(study: str) -> list[Path]:
         name = study.removesuffix("_record")
         raise FileNotFoundError(f"no report in {report}: make study STUDY={name} makes it")
     kept.mkdir(parents=True, exist_ok=True)
-    for name in (*FILES, "tables.csv"):
-        (kept / name).unlink(missing_ok=True)
+    for file in (*(kept / name for name in (*FILES, "tables.csv")), *kept.glob("[0AB]?_*.html")):
+        file.unlink(missing_ok=True)
     files = [
         Path(shutil.copy(file, kept))
         for name in (*FILES, *MEASURED)
@@ -44,12 +55,34 @@ def keep(study: str) -> list[Path]:
             files.append(Path(shutil.copy(file, kept / f"a3_{file.stem.split('__')[1]}.csv")))
         for line in left_out:
             print(f"left out, made with other parameters: {line}")
-    return files
+    return files + (_pages(study, kept) if notebooks else [])
+
+
+def _pages(study: str, kept: Path) -> list[Path]:
+    """Executed notebooks as HTML, one of each name, which load nothing from elsewhere."""
+    exporter, pages = HTMLExporter(template_name="lab"), {}
+    exporter.mathjax_url = exporter.require_js_url = exporter.jquery_url = ""
+    trained = reading.load(study).train_on[0]
+
+    def shown(file: Path) -> tuple[bool, bool, int, str]:
+        size = re.search(r"__p(\d+)__", file.name)
+        plain = f"__{PLAIN}__" in file.name
+        return trained in file.name, plain, -int(size[1]) if size else 0, file.name
+
+    for file in sorted((paths.results(study) / "notebooks").glob("[!.]*.ipynb"), key=shown):
+        pages[file.name.removesuffix(".ipynb").partition("__")[0]] = file  # the last one stays
+    del pages["06_report"]  # which is the page itself
+    for name, file in pages.items():
+        html, _ = exporter.from_filename(str(file))
+        paths.write_whole(
+            kept / f"{name}.html", lambda path, html=html: path.write_text(html, "utf-8")
+        )
+    return [kept / f"{name}.html" for name in sorted(pages)]
 
 
 if __name__ == "__main__":
     try:
-        for file in keep(sys.argv[1]):
+        for file in keep(sys.argv[1], notebooks="--notebooks" in sys.argv[2:]):
             print(file.relative_to(paths.ROOT))
     except FileNotFoundError as error:
         sys.exit(str(error))
