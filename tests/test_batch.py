@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -321,6 +322,16 @@ def test_a_report_is_kept_with_all_tables(checkout):
     files = checkout.glob("results/smoke/tables/exp*/*.csv")
     assert len(tables) == sum(len(pd.read_csv(file)) for file in files)
     assert "reports/kept/smoke/" in changed(checkout)
+
+    # Made anew, which here means found, it is as kept; until a number is another.
+    done = run(checkout, *READY, "verify", "STUDY=smoke")
+    assert done.returncode == 0, done.stdout
+    assert re.match(r"verified: (\d+) of \1 numbers.*, 0 findings", done.stdout.splitlines()[-1])
+    apart = tables["statistic"].isin(["validated", "auc"])
+    tables.assign(value=tables["value"].mask(apart, 2.0)).to_csv(kept / "tables.csv", index=False)
+    done = run(checkout, *READY, "verify", "STUDY=smoke")
+    assert done.returncode != 0 and "NOT verified" in done.stdout
+    shutil.rmtree(kept)
 
 
 def test_the_tables_have_the_contracts_columns(checkout):
