@@ -53,19 +53,32 @@ RUNS = [
     for variant, study in VARIANTS.items()
     for size in study.patch_sizes
     for seed in study.seeds
+    if not study.imported
+]
+# Another detector's scores, which no job makes.
+RUNS += [
+    run_of(variant, cell, size, seed)
+    for cell, variant, size, seed in paths.imported(NAME)
+    if cell in STUDY.cells
 ]
 
 
 def networks(*trains):
     """The folders of all networks that are trained on some cells."""
-    own = [run for run in RUNS if run.variant == run.study.networks]
-    return [str(run.folder) for run in own if run.train in trains]
+    own = [run for run in RUNS if run.variant == run.study.networks and run.train in trains]
+    return [str(run.folder) for run in own if not run.study.imported]
 
 
 def results(run):
-    """The tables and verdicts of all experiments on one network; one patch does not vote."""
-    made = [(number, run) for number in ((1,) if run.is_whole_image else (1, 2, 3, 4))]
-    for cell in (*STUDY.others(run.train), *STUDY.altered(run.train)):
+    """The tables and verdicts of all experiments on one network; one patch does not vote.
+
+    Of another detector's scores there are neither crops nor other cells.
+    """
+    votes, others = (2, 3, 4), (*STUDY.others(run.train), *STUDY.altered(run.train))
+    if run.study.imported:
+        votes, others = (2, 4), ()
+    made = [(number, run) for number in (1, *(() if run.is_whole_image else votes))]
+    for cell in others:
         made.append((5, run_of(run.variant, run.train, run.patch_size, run.seed, cell)))
     return [str(file) for n, tested in made for file in (tested.table(n), tested.verdicts(n))]
 

@@ -57,6 +57,8 @@ rule train:
         rules.all_packed.input,
     output:
         directory(NETWORK),
+    wildcard_constraints:
+        variant="|".join(name for name, study in VARIANTS.items() if not study.imported),
     log:
         str(LOGS / f"train__{TABLE}.log").replace("{test}__", ""),
     params:
