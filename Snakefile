@@ -34,6 +34,7 @@ except ParameterError as error:
 SIZE = STUDY.data.image_size
 ELSEWHERE = any(study.training.origins != STUDY.training.origins for study in VARIANTS.values())
 WHICH = ["displaced", "places"]
+OURS = [name for name, study in VARIANTS.items() if not study.imported]
 QUIRKY = [name for name, study in VARIANTS.items() if study.quirks != STUDY.quirks]
 GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
 RESULTS = paths.results(NAME)
@@ -50,10 +51,9 @@ def run_of(variant, train, size, seed, test=None):
 RUNS = [
     run_of(variant, train, size, seed)
     for train in STUDY.train_on
-    for variant, study in VARIANTS.items()
-    for size in study.patch_sizes
-    for seed in study.seeds
-    if not study.imported
+    for variant in OURS
+    for size in VARIANTS[variant].patch_sizes
+    for seed in VARIANTS[variant].seeds
 ]
 # Another detector's scores, which no job makes.
 RUNS += [

@@ -85,7 +85,7 @@ rule places:
     params:
         flags=flags,
         code=digest("A3_where_crops_fail"),
-        study=digest_of("voting", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
+        study=digest_of("voting", "bootstrap", "patch_sizes", "seeds", variants=OURS),
     retries: 2
     shell:
         EXECUTE
@@ -105,7 +105,7 @@ rule quirks:
     params:
         flags=flags,
         code=digest("A1_quirks"),
-        study=digest_of("voting", "quirks", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
+        study=digest_of("voting", "quirks", "bootstrap", "patch_sizes", "seeds", variants=OURS),
     retries: 2
     shell:
         EXECUTE

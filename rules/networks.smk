@@ -58,7 +58,7 @@ rule train:
     output:
         directory(NETWORK),
     wildcard_constraints:
-        variant="|".join(name for name, study in VARIANTS.items() if not study.imported),
+        variant="|".join(OURS),
     log:
         str(LOGS / f"train__{TABLE}.log").replace("{test}__", ""),
     params:
