@@ -61,7 +61,7 @@ def archive(study: str) -> Path:
     crate.description = (
         f"The study {study!r} of patch-wise detection of GAN images, made by Patchwise, a "
         "reproduction of Lee and Park's study of 2022: report, tables, verdicts, parameters, "
-        "versions; no pictures." + " All its images are simulated." * loaded.simulated
+        "versions; no pictures." + " Measured on simulated images." * loaded.simulated
     )
     crate.license = "Patchwise: MIT. The results: as whoever deposits them chooses."
     program = {"@type": "SoftwareApplication", "name": "Patchwise"}
