@@ -70,7 +70,8 @@ def read(file: Path, data: Packed) -> tuple[np.ndarray, str, list[str]]:
         `SCALES`; and the images that the cell does not have.
     """
     try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
+        how = {"dtype": str, "keep_default_na": False, "skipinitialspace": True}
+        table = pd.read_csv(file, index_col=False, **how)
     except (OSError, ValueError) as error:
         raise ScoresError(f"{file}: cannot be read as a CSV: {error}") from None
     place, scale = ([c for c in names if c in table] for names in (("row", "column"), SCALES))

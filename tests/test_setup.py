@@ -99,6 +99,7 @@ def test_the_version_is_one():
     [
         ("study", "STUDY", "no study"),
         ("study", "DATA", "The report"),
+        ("archive", "STUDY", "no study"),
         ("judge", "PICTURES", "there is no such file or folder"),
     ],
 )
