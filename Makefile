@@ -6,6 +6,7 @@
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
 # make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo NOTEBOOKS=1
+# make archive packs a study into one zip to deposit, with its provenance and no pictures  STUDY=demo
 # make verify  makes a study anew and holds it to what was kept of it   STUDY=demo
 # make bench   measures the speed, beside the plain way and the machine's limit       QUICK=1
 # make bundle  what a GPU machine without network needs   STUDY=faces_xception DATA=<folder>
@@ -41,7 +42,7 @@ override DATA := $(value DATA)
 override export PATCHWISE_DATA := $(if $(filter /% ~%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA)
 endif
 
-.PHONY: setup study new-study judge lab test keep verify bundle bench check help
+.PHONY: setup study new-study judge lab test keep archive verify bundle bench check help
 
 setup: $(READY)
 
@@ -88,6 +89,9 @@ test: $(READY)
 
 keep: $(READY)
 	python tools/keep.py "$$REPORT" $(if $(NOTEBOOKS),--notebooks)
+
+archive: $(READY)
+	@python tools/archive.py "$$STUDY"
 
 verify: study
 	python tools/verify.py "$$STUDY"

@@ -34,6 +34,7 @@ except ParameterError as error:
 SIZE = STUDY.data.image_size
 ELSEWHERE = any(study.training.origins != STUDY.training.origins for study in VARIANTS.values())
 WHICH = ["displaced", "places"]
+OURS = [name for name, study in VARIANTS.items() if not study.imported]
 QUIRKY = [name for name, study in VARIANTS.items() if study.quirks != STUDY.quirks]
 GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
 RESULTS = paths.results(NAME)
@@ -50,22 +51,34 @@ def run_of(variant, train, size, seed, test=None):
 RUNS = [
     run_of(variant, train, size, seed)
     for train in STUDY.train_on
-    for variant, study in VARIANTS.items()
-    for size in study.patch_sizes
-    for seed in study.seeds
+    for variant in OURS
+    for size in VARIANTS[variant].patch_sizes
+    for seed in VARIANTS[variant].seeds
+]
+# Another detector's scores, which no job makes.
+RUNS += [
+    run_of(variant, cell, size, seed)
+    for cell, variant, size, seed in paths.imported(NAME)
+    if cell in STUDY.cells
 ]
 
 
 def networks(*trains):
     """The folders of all networks that are trained on some cells."""
-    own = [run for run in RUNS if run.variant == run.study.networks]
-    return [str(run.folder) for run in own if run.train in trains]
+    own = [run for run in RUNS if run.variant == run.study.networks and run.train in trains]
+    return [str(run.folder) for run in own if not run.study.imported]
 
 
 def results(run):
-    """The tables and verdicts of all experiments on one network; one patch does not vote."""
-    made = [(number, run) for number in ((1,) if run.is_whole_image else (1, 2, 3, 4))]
-    for cell in (*STUDY.others(run.train), *STUDY.altered(run.train)):
+    """The tables and verdicts of all experiments on one network; one patch does not vote.
+
+    Of another detector's scores there are neither crops nor other cells.
+    """
+    votes, others = (2, 3, 4), (*STUDY.others(run.train), *STUDY.altered(run.train))
+    if run.study.imported:
+        votes, others = (2, 4), ()
+    made = [(number, run) for number in (1, *(() if run.is_whole_image else votes))]
+    for cell in others:
         made.append((5, run_of(run.variant, run.train, run.patch_size, run.seed, cell)))
     return [str(file) for n, tested in made for file in (tested.table(n), tested.verdicts(n))]
 

@@ -1,11 +1,12 @@
-"""Packs a study's cells, trains a network, or judges one's own pictures, without Jupyter.
+"""Packs cells, trains a network, imports another detector's scores, or judges pictures.
 
     python -m lib pack --study demo [--dataset sim_faces --gan sim_stylegan2]
     python -m lib train --study demo --dataset sim_faces --gan sim_stylegan2 --patch-size 32
+    python -m lib import SCORES.csv --study demo --dataset sim_faces --gan sim_stylegan2 --name cue
     python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER] [--part 1/4]
 
-Prints a line for each cell packed, for the network, or for each picture; or what is wrong, and the
-exit status is 1.
+Needs no Jupyter. Prints a line for each cell packed, for the network, for each run of scores, or
+for each picture; or what is wrong, and the exit status is 1.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from lib import margins
+from lib import imported, margins
 from lib.data import packed
 from lib.data.faces import MissingExtra
 from lib.data.packing import pack as packing
@@ -31,6 +32,9 @@ from lib.study.study import PLAIN
 # Training's DivergedError is a FloatingPointError; to name it would import torch.
 ERRORS = (ParameterError, SourceError, PackingError, MissingExtra, FloatingPointError)
 ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError)
+ERRORS += (imported.ScoresError,)
+
+COLUMNS = "columns image; score (fake above 0) or probability; of patches also row and column, px"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     packs = commands.add_parser("pack", help="draw a cell's images, or all cells', and pack them")
     network = commands.add_parser("train", help="train and score one network on packed cells")
-    for command, required in ((packs, False), (network, True)):
+    scores = commands.add_parser("import", help="store another detector's scores as a run")
+    scores.add_argument("file", type=Path, metavar="SCORES.csv", help=COLUMNS)
+    for command, required in ((packs, False), (network, True), (scores, True)):
         command.add_argument("--study", required=True, help="a file in params/")
         command.add_argument("--dataset", required=required, help="a cell is <dataset>-<gan>")
         command.add_argument("--gan", required=required)
@@ -48,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network.add_argument("--patch-size", required=True, type=int, help="px")
     network.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     network.add_argument("--variant", default=PLAIN, help="default: %(default)s")
+    scores.add_argument("--name", required=True, help="of the variant that the scores become")
     judges = commands.add_parser("judge", help="judge pictures: real, fake, or cannot tell")
     judges.add_argument("pictures", nargs="+", type=Path, help="pictures, folders or zips")
     judges.add_argument("--network", type=Path, help="in networks/, or a finished run's folder")
@@ -56,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = "judge only the K-th of N parts; a call without it joins what there is"
     judges.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help=job)
     given = vars(parser.parse_args(arguments))
-    begin = {"pack": pack, "train": train, "judge": judge}[given.pop("command")]
+    begin = {"pack": pack, "train": train, "import": stored, "judge": judge}[given.pop("command")]
     if begin is not judge and (given["dataset"] is None) != (given["gan"] is None):
         parser.error("--dataset and --gan name a cell together; without both, all cells are packed")
     try:
@@ -83,6 +90,8 @@ def train(**given: Any) -> Iterator[str]:
     from lib.networks import training
 
     run = reading.run(**given)
+    if run.study.imported:
+        raise ParameterError(f"variant: {run.variant!r} is another detector's scores; none trains")
     yield run.summary
     epochs = run.study.training.epochs
 
@@ -94,6 +103,17 @@ def train(**given: Any) -> Iterator[str]:
     where = training.train(run, watch=tell).relative_to(paths.work())
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
     yield f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}, in {where}"
+
+
+def stored(file: Path, study: str, dataset: str, gan: str, name: str) -> Iterator[str]:
+    """Stores another detector's scores; says where, how far they are right, and what was left."""
+    runs, unknown = imported.store(file, study, dataset, gan, name)
+    for run in runs:
+        right = 100 * margins.history(run)["test_accuracy"].iloc[0]
+        where = run.folder.relative_to(paths.work())
+        yield f"{run.summary} · {right:.1f} % of test patches judged rightly, in {where}"
+    if unknown:
+        yield f"Left out, images that the cell does not have: {len(unknown)}, such as {unknown[0]}"
 
 
 def judge(

@@ -83,7 +83,7 @@ def refuse_mixing(folder: Path, wanted: dict[str, Any]) -> None:
     if changed:
         raise RunError(
             f"{folder} was made with other parameters: {'; '.join(changed)}. Give the change a "
-            f"variant's name to keep both, or delete that folder to train anew"
+            f"variant's name to keep both, or delete that folder to make it anew"
         )
 
 

@@ -83,7 +83,7 @@ rule places:
     params:
         flags=flags,
         code=digest("A3_where_crops_fail"),
-        study=digest_of("voting", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
+        study=digest_of("voting", "bootstrap", "patch_sizes", "seeds", variants=OURS),
     shell:
         EXECUTE
 
@@ -102,6 +102,6 @@ rule quirks:
     params:
         flags=flags,
         code=digest("A1_quirks"),
-        study=digest_of("voting", "quirks", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
+        study=digest_of("voting", "quirks", "bootstrap", "patch_sizes", "seeds", variants=OURS),
     shell:
         EXECUTE

@@ -56,6 +56,8 @@ rule train:
         rules.all_packed.input,
     output:
         directory(NETWORK),
+    wildcard_constraints:
+        variant="|".join(OURS),
     log:
         str(LOGS / f"train__{TABLE}.log").replace("{test}__", ""),
     params:

@@ -345,6 +345,29 @@ def test_the_tables_have_the_contracts_columns(checkout):
     assert sorted(set(table["theta"])) == [0.6, 0.7, 0.8, 0.9, 1.0]
 
 
+def test_another_detectors_scores_are_voted_on_and_train_nothing(checkout):
+    """Last but one: the report has them from here on."""
+    manifest = checkout / "data/packed/smoke/sim_faces-sim_stylegan2/manifest.parquet"
+    images = pd.read_parquet(manifest).query("split == 'test'")["image_id"]
+    places = [
+        pd.DataFrame({"image": images, "row": r, "column": c}) for r in (0, 32) for c in (0, 32)
+    ]
+    table = pd.concat(places, ignore_index=True)
+    table.assign(score=np.random.default_rng(0).normal(size=len(table))).to_csv(
+        checkout.parent / "scores.csv", index=False
+    )
+    cell = ("--study", "smoke", "--dataset", "sim_faces", "--gan", "sim_stylegan2")
+    given = (str(checkout.parent / "scores.csv"), *cell, "--name", "dice")
+    done = run(checkout, sys.executable, "-m", "lib", "import", *given)
+    assert done.returncode == 0, done.stdout
+    votes = {"01_patch_accuracy", "02_grid_vote", "04_confident_vote", "report"}
+    assert would_run(checkout) == votes
+    snakemake(checkout)
+    page = (checkout / "reports/smoke/index.html").read_text("utf-8")
+    assert "Another detector&#39;s scores of sim_faces-sim_stylegan2, dice, minus ours" in page
+    assert would_run(checkout) == set()
+
+
 def test_what_is_packed_again_as_it_was_trains_nothing(checkout):
     """`make study` packs first; then only what was packed otherwise is trained on anew."""
     (images,) = checkout.glob("data/packed/smoke/sim_faces-sim_progan/images.npy")

@@ -15,6 +15,7 @@ from lib.study import paths
 
 TEXT = (paths.ROOT / "EXTENDING.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(python|yaml)\n# ([\w./]+)[^\n]*\n(.*?)```", TEXT, re.DOTALL)
+(SHELL,) = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 FILES = {name: content for _, name, content in BLOCKS}
 
 
@@ -53,6 +54,7 @@ def test_every_kind_of_change_is_there():
     assert set(FILES) == {
         *("lib/voting/rules.py", "my_nets.py", "params/with_my_net.yaml"),
         *("lib/data/sources/listed.py", "lib/data/perturbations.py", "params/my_study.yaml"),
+        "my_detector.py",
     }
 
 
@@ -71,6 +73,28 @@ def test_a_network(python):
     where = ["--study", "with_my_net", "--dataset", "sim_faces", "--gan", "sim_stylegan2"]
     python("-m", "lib", "pack", "--study", "with_my_net")
     assert "my_nets:Tiny" in python("-m", "lib", "train", *where, "--patch-size", "32")
+
+
+def test_another_detectors_scores(python):
+    python("-m", "lib", "pack", "--study", "smoke")
+    by_hand = [line.split() for line in SHELL.splitlines()]
+    assert [command for command, *_ in by_hand] == ["python", "python", "papermill"]
+    for _, *arguments in by_hand[:2]:
+        said = python(*arguments)
+    assert "scores of sim_faces-sim_stylegan2 · 64 px · imported · seed 0 · energy" in said
+    code = """
+from lib import margins
+from lib.results import tables
+from lib.study import reading
+run = reading.run("smoke", "sim_faces", "sim_stylegan2", 64, variant="energy")
+sheet = tables.Sheet(run, 1, margins.load(run, run.test))
+sheet.patches()
+sheet.thresholds("whole", margins.load(run, run.train, "validation"))
+sheet.save()
+table, left_out = tables.read(reading.load("smoke"))
+print(set(table["variant"]), table["statistic"].eq("auc").sum(), left_out)
+"""
+    assert python("-c", code) == "{'energy'} 1 []\n"
 
 
 def test_a_source_a_perturbation_and_a_study(python, checkout):

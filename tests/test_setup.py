@@ -26,7 +26,8 @@ def pins() -> dict[str, str]:
 
 def asked() -> list[str]:
     project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
-    return [*project["dependencies"], *extras["face"], *PROJECT["dependency-groups"]["test"]]
+    groups = PROJECT["dependency-groups"]
+    return [*project["dependencies"], *extras["face"], *groups["tools"], *groups["test"]]
 
 
 def closure(lines: list[str]) -> set[str]:
@@ -98,6 +99,7 @@ def test_the_version_is_one():
     [
         ("study", "STUDY", "no study"),
         ("study", "DATA", "The report"),
+        ("archive", "STUDY", "no study"),
         ("judge", "PICTURES", "there is no such file or folder"),
     ],
 )

@@ -53,6 +53,8 @@ def run_in(folder: Path) -> Run:
     dataset, gan = split_cell(config["train"])
     named = {key: config[key] for key in ("study", "patch_size", "seed", "variant")}
     run = reading.run(**named, dataset=dataset, gan=gan)
+    if run.study.imported:
+        raise NetworkError(f"{folder}: holds another detector's scores, and no network")
     if run.folder != folder.resolve():
         raise NetworkError(
             f"{folder}: a copy of a run; name the run itself, {run.folder}, or keep it as a "

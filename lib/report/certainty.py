@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
 from lib.report.families import LINES, matched, validated_margins
-from lib.report.readable import percent, side_by_side
+from lib.report.readable import percent, points, side_by_side
 from lib.results import paired_tests
-from lib.results.accuracies import Family
+from lib.results.accuracies import Family, MissingVerdicts
+from lib.results.comparison import Comparison
 from lib.statistics import calibration
 from lib.study.run import Run
 from lib.voting import verdicts
@@ -108,6 +110,22 @@ def paired(family: Family) -> pd.DataFrame:
     shown = ["difference", *PAIRED.values()]
     by_seed = {f"seed {seed}": lines[shown] for seed, lines in table.groupby("seed")}
     return pd.concat(by_seed, axis=1) if by_seed else table
+
+
+def against(scored: Family, ours: Family) -> pd.DataFrame:
+    """By how much another detector is right on more of the images than our networks, in points.
+
+    A line for each size of what it scored, a column for each of ours; paired, image by image.
+    """
+    if scored.study.data.folds and scored.seeds != ours.seeds:
+        return pd.DataFrame()
+    lines: dict[int, dict[str, str]] = {}
+    for own, size in product(scored.sizes, ours.sizes):
+        with suppress(MissingVerdicts):
+            more = scored.draws(scored.image(own)) - ours.draws(ours.image(size))
+            more = Comparison("", ("more", "less"), more)
+            lines.setdefault(own, {})[f"{size} px"] = points(more.value, *more.interval())
+    return pd.DataFrame(lines).T.rename_axis("patch_size")
 
 
 def _downwards(table: pd.DataFrame) -> pd.DataFrame:

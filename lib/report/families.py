@@ -15,7 +15,7 @@ from lib.results.accuracies import Family, MissingVerdicts
 from lib.results.pooled import pooled
 from lib.study import paths, reading
 from lib.study.run import Run
-from lib.study.study import PLAIN, Study
+from lib.study.study import IMPORTED, PLAIN, Study
 from lib.voting import rules
 
 NETWORK = ["train", "variant", "patch_size", "seed"]
@@ -80,7 +80,10 @@ def by_family(study: Study, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         networks = runs(study, family) or runs(study, family.assign(variant=PLAIN))
         names = {margins.read_config(run.folder)["model"]["name"] for run in networks}
         backbone = ", ".join(sorted(names)) or "unknown"
-        named[f"Trained on {train}, {variant}, backbone {backbone}"] = family
+        title = f"Trained on {train}, {variant}, backbone {backbone}"
+        if names == {IMPORTED}:
+            title = f"Another detector's scores of {train}, {variant}"
+        named[title] = family
     return named
 
 

@@ -63,6 +63,16 @@ def networks(finished: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(lines).T.rename_axis(NETWORK)
 
 
+def imported(finished: Sequence[Run]) -> pd.DataFrame:
+    """Another detector's scores among the runs: their column and their file's SHA-256."""
+    told = {
+        (run.train, run.variant, run.patch_size, run.seed): told
+        for run in finished
+        if (told := margins.read_config(run.folder).get("imported"))
+    }
+    return pd.DataFrame(told).T.rename_axis(NETWORK) if told else pd.DataFrame()
+
+
 def curves(finished: Sequence[Run]) -> pd.DataFrame:
     """Training loss, and accuracies per patch, over the epochs of one family's networks: tidy."""
     tables = []
@@ -76,7 +86,7 @@ def curves(finished: Sequence[Run]) -> pd.DataFrame:
 def budgets(families: Sequence[Family]) -> pd.DataFrame:
     """What each patch size was trained with, and what came out: accuracies seed by seed."""
     lines = {}
-    for family in families:
+    for family in (each for each in families if not each.study.imported):
         for size in family.sizes:
             run = family.run(size, family.seeds[0])
             patches = margins.history(run)["patches"]

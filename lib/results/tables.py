@@ -71,8 +71,11 @@ class Sheet:
         `validation_accuracy` is the rule's own on these, by which sizes can be chosen.
         `validation_threshold` is the accuracy at the validated epoch with the threshold that is
         best on the validation images; `test_threshold` that of the best epoch and threshold on the
-        test images, which no one who has only the pictures could reach.
+        test images, which no one who has only the pictures could reach. Nothing is added where no
+        validation images were scored.
         """
+        if not len(held_out.labels):
+            return
         rule = RULES[rule] if isinstance(rule, str) else rule
         labels, at = self.scored.labels, self.validated
         scores, votes = rule.score(self.scored.margins), rule.score(held_out.margins)

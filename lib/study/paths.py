@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "params"
 NOTEBOOKS = ROOT / "notebooks"
 PUBLISHED = ROOT / "reports" / "published"
+SCORES = "scores.csv"
+"""In a run's folder, what `lib.imported` made it of."""
 LEFT_AFTER = 3600
 """Seconds after which a temporary file is taken for one that a kill left."""
 
@@ -41,6 +43,12 @@ def results(study: str) -> Path:
 def run(study: str, train: str, variant: str, patch_size: int, seed: int) -> Path:
     """The folder of one trained network: its weights, history and margins."""
     return results(study) / "runs" / train / variant / f"p{patch_size:03d}" / f"seed{seed}"
+
+
+def imported(study: str) -> list[tuple[str, str, int, int]]:
+    """Cell, variant, patch size and seed of the runs that are another detector's `SCORES`."""
+    files = sorted(results(study).glob(f"runs/*/*/p*/seed*[0-9]/{SCORES}"))
+    return [(*f.parts[-5:-3], int(f.parts[-3][1:]), int(f.parts[-2][4:])) for f in files]
 
 
 def margins(run_folder: Path, cell: str, split: str, kind: str) -> Path:

@@ -1,8 +1,9 @@
 """Reading studies: `params/<study>.yaml`, with a variant's changes and a notebook's overrides.
 
 A *variant* changes some sections of a study's file, a notebook's `overrides` change them
-further; whatever departs from the plain protocol has a variant's name. What is wrong is raised as
-a ParameterError, which names the key, the value got, and what is allowed.
+further, and another detector's scores, once stored, are one too: whatever departs from the plain
+protocol has a variant's name. What is wrong is raised as a ParameterError, which names the key, the
+value got, and what is allowed.
 """
 
 import ast
@@ -15,7 +16,7 @@ from lib.study import paths
 from lib.study.errors import shown, suggestion, unknown, validated
 from lib.study.run import Run
 from lib.study.schema import ParameterError
-from lib.study.study import PLAIN, Study
+from lib.study.study import IMPORTED, PLAIN, Study
 
 VARIABLE_SECTIONS = ("model", "training", "voting", "quirks", "bootstrap")
 RESTRICTIONS = ("patch_sizes", "seeds")  # a variant in a file may be run at some of them only
@@ -32,6 +33,8 @@ def load(name: str, variant: str = PLAIN, overrides: Mapping[str, Any] | None = 
     """Reads and checks a study, with a variant that its file defines or that names `overrides`."""
     content, overrides = _read(name), _mapping(overrides or {}, "overrides")
     plain = _study(name, PLAIN, content)
+    content["variants"] = _imported(name) | plain.variants
+    plain = plain.model_copy(update={"variants": content["variants"]})
     if overrides and variant == PLAIN:
         raise ParameterError(
             f"overrides: {overrides} depart from the plain protocol: give them a name, "
@@ -42,7 +45,7 @@ def load(name: str, variant: str = PLAIN, overrides: Mapping[str, Any] | None = 
         raise ParameterError(f"variant: study {name!r} has no {variant!r}; it has {known}")
     if overrides and variant in plain.variants:
         raise ParameterError(
-            f"variant: params/{name}.yaml defines {variant!r}, whose results overrides would "
+            f"variant: study {name!r} has {variant!r} already, whose results overrides would "
             "replace; give them a name of their own, such as my_variant"
         )
     content = _changed(content, plain.variants.get(variant, {}), *RESTRICTIONS)
@@ -58,6 +61,16 @@ def _read(name: str) -> dict[str, Any]:
         return _mapping(yaml.load(file.read_bytes(), _Loader), f"params/{name}.yaml")
     except yaml.YAMLError as error:
         raise ParameterError(f"params/{name}.yaml: not YAML: {error}") from None
+
+
+def _imported(name: str) -> dict[str, dict[str, Any]]:
+    """The variants that are another detector's scores, at the sizes and seeds that are stored."""
+    variants: dict[str, dict[str, Any]] = {}
+    for _, variant, size, seed in paths.imported(name):
+        change = variants.setdefault(variant, {"model": {"name": IMPORTED}})
+        change["patch_sizes"] = sorted({*change.get("patch_sizes", ()), size})
+        change["seeds"] = sorted({*change.get("seeds", ()), seed})
+    return variants
 
 
 class _Loader(yaml.SafeLoader):

@@ -57,8 +57,9 @@ class Run(Strict):
         """One line that says what was run, and on simulated images if it was."""
         tested = "" if self.test == self.train else f", tested on {self.test}"
         kind = "SIMULATED IMAGES · " if self.study.simulated else ""
+        how = "scores of" if self.study.imported else "trained on"
         return (
-            f"{kind}{self.study.title} · trained on {self.train}{tested} · {self.patch_size} px · "
+            f"{kind}{self.study.title} · {how} {self.train}{tested} · {self.patch_size} px · "
             f"{self.study.model.name} · seed {self.seed} · {self.variant}"
         )
 

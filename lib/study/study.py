@@ -12,6 +12,8 @@ from lib.study.errors import suggestion
 from lib.study.schema import CELL_NAME, Altered, Name, Natural, ParameterError, Positive, Strict
 
 PLAIN = "plain"
+IMPORTED = "imported"
+"""The model's name where scores are another detector's: there is no network."""
 
 
 class Study(Strict):
@@ -133,11 +135,20 @@ class Study(Strict):
         return self.cells[self.base(cell)].simulated
 
     @property
+    def imported(self) -> bool:
+        """Whether its margins are another detector's scores, which `lib.imported` stored."""
+        return self.model.name == IMPORTED
+
+    @property
     def network_protocol(self) -> dict[str, Any]:
         """The sections that networks and their margins depend on."""
-        return {
+        sections = {
             "data": self.data.model_dump(exclude={"max_skipped", "per_class", "most_per_class"}),
             "model": self.model.model_dump(),
+        }
+        if self.imported:
+            return sections
+        return sections | {
             "training": self.training.model_dump(exclude={"device", "precision"}),
             "quirks": self.quirks.of_networks,
         }

@@ -552,7 +552,7 @@ def test_overrides_need_a_variants_name(tiny, overrides):
 
 def test_overrides_do_not_take_a_name_that_the_file_has(tiny):
     said = message(reading.load, "tiny", "short", {"training": {"batch_size": 9}})
-    assert "variant: params/tiny.yaml defines 'short'" in said and "a name of their own" in said
+    assert "variant: study 'tiny' has 'short' already" in said and "a name of their own" in said
 
 
 @pytest.mark.parametrize(
