@@ -26,9 +26,10 @@ from lib.study import paths, reading
 from lib.study.schema import ParameterError
 from lib.study.study import PLAIN
 
-# Training's DivergedError is a FloatingPointError; to name it would import torch.
+# Training's DivergedError is a FloatingPointError; to name it would import torch. Of a training on
+# several devices, ChildProcessError tells what went wrong.
 ERRORS = (ParameterError, SourceError, PackingError, MissingExtra, FloatingPointError)
-ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError)
+ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError, ChildProcessError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,10 +79,13 @@ def pack(study: str, dataset: str | None, gan: str | None, *, train: bool) -> It
 
 def train(**given: Any) -> Iterator[str]:
     """Trains and scores a network, goes on with it or finds it finished; says where it lies."""
-    from lib.networks import training
+    from lib.networks import devices, training
 
     run = reading.run(**given)
-    where = training.train(run).relative_to(paths.work())
+    if devices.launch(run.study.training, given):  # of which one has said what follows
+        return
+    with devices.group():
+        where = training.train(run).relative_to(paths.work())
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
     reached = f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}"
     yield f"{run.summary} · {reached}, in {where}"

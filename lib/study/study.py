@@ -133,7 +133,7 @@ class Study(Strict):
         return {
             "data": self.data.model_dump(exclude={"max_skipped", "per_class", "most_per_class"}),
             "model": self.model.model_dump(),
-            "training": self.training.model_dump(exclude={"device", "precision"}),
+            "training": self.training.model_dump(exclude={"device", "devices", "precision"}),
             "quirks": self.quirks.of_networks,
         }
 
