@@ -55,10 +55,8 @@ class Epochs:
     def finish(self, draft: Path, row: dict[str, Any]) -> None:
         """Keeps an epoch: its margins, which lie in `draft`, its row of the history, the states."""
         self.history.append(row)
-        self._store(draft, row)
-
-    @devices.by_first
-    def _store(self, draft: Path, row: dict[str, Any]) -> None:
+        if devices.RANK > 0:
+            return
         save(draft, self.network, self.optimizer)
         (draft / "row.json").write_text(json.dumps(row), "utf-8")
         draft.rename(self._of(row["epoch"]))

@@ -33,42 +33,39 @@ _launched = os.environ if "TORCHELASTIC_RUN_ID" in os.environ else {}
 RANK, WORLD = int(_launched.get("RANK", 0)), int(_launched.get("WORLD_SIZE", 1))
 """Which of the processes this one is, from 0, and how many train the network."""
 SHARE = slice(RANK, None, WORLD)
-"""What is this process's of the patches of a batch, or of images."""
+"""What is this process's, of the patches of a batch or of images."""
 
 
 def launch(training: Training, given: Mapping[str, Any]) -> bool:
     """Trains in several processes, if there are several devices to use; returns whether it did.
 
-    Each is `python -m lib train` with the options that are given. It is what `torchrun
-    --standalone` does, but for its page of text when a process fails: what went wrong is the
-    message of a ChildProcessError here.
+    Each is `python -m lib train` with the options that are given, under torchrun, but for the page
+    that this prints when one fails: a ChildProcessError says what went wrong.
     """
     on_gpus = pick_device(training.device).type == "cuda"
     count = min(training.devices, torch.cuda.device_count()) if on_gpus else training.devices
     if WORLD > 1 or count == 1:
         return False
-    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, api
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing import SignalException, api, errors
 
     api.logger.setLevel(logging.CRITICAL)
     os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // count))
     options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    here = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
-    with TemporaryDirectory() as folder:
-        logs = DefaultLogsSpecs(folder, local_ranks_filter={0})  # one speaks for all
-        config = LaunchConfig(1, 1, count, logs, str(os.getpid()), max_restarts=0, **here)
+    with TemporaryDirectory() as logs:
+        how = ["--standalone", "--local-addr=localhost", f"--nproc-per-node={count}"]
+        how += [f"--log-dir={logs}", "--local-ranks-filter=0"]  # one speaks for all
         try:
-            elastic_launch(config, sys.executable)("-m", "lib", "train", *options)
+            torchrun.run(torchrun.parse_args([*how, "-m", "lib", "train", *options]))
         except SignalException as stopped:
             sys.exit(128 + stopped.sigval)
-        except ChildFailedError as failed:
+        except errors.ChildFailedError as failed:
             raise ChildProcessError(_why(list(failed.failures.values()))) from None
     return True
 
 
 def _why(failures: list[Any]) -> str:
-    """What ended a training, of torch's failures: a process that was killed, or what one told."""
+    """What ended a training, of torch's failures: that one was killed, or else what one told."""
     told = [failure for failure in failures if "at" in failure.error_file_data]
     killed = [failure for failure in failures if failure.exitcode not in (1, -SIGTERM)]
     if told and not killed:
@@ -132,14 +129,15 @@ def joined(rows: np.ndarray, count: int) -> np.ndarray:
     return whole.numpy()
 
 
-def add_up(loss: Tensor, network: nn.Module) -> None:
-    """Makes a loss, and a network's gradients, the sums over all processes."""
+def add_up(loss: Tensor, network: nn.Module) -> Tensor:
+    """Makes a loss, which is returned, and a network's gradients the sums over all processes."""
     if WORLD > 1:
         parts = [loss, *(p.grad for p in network.parameters() if p.grad is not None)]
         whole = torch.cat([part.flatten() for part in parts])
         distributed.all_reduce(whole)
         for part, values in zip(parts, whole.split([p.numel() for p in parts]), strict=True):
             part.copy_(values.view_as(part))
+    return loss
 
 
 class _WholeBatch(TorchFunctionMode):
@@ -164,31 +162,22 @@ def _cross_entropy(logits: Tensor, labels: Tensor, **_: Any) -> Tensor:
     return functional.cross_entropy(logits, labels, reduction="sum") / patches
 
 
-def _batch_norm(
-    x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
+def _batch_norm(x: Tensor, means: Tensor | None, variances: Tensor | None, **how: Any) -> Tensor:
     """As torch's, which over several processes has one for GPUs alone (2.13.0)."""
-    if not training:
-        return functional.batch_norm(x, running_mean, running_var, weight, bias, eps=eps)
+    if not how["training"]:
+        return functional.batch_norm(x, means, variances, **how)
     wide, axes, shape = x.float(), (0, *range(2, x.ndim)), (-1, *[1] * (x.ndim - 2))
     each = wide.new_full((1,), x[:, 0].numel())
     count, total = _Sum.apply(torch.cat([each, wide.sum(axes)])).split((1, x.shape[1]))
     mean = total / count  # (C,)
     centred = wide - mean.view(shape)
-    var = _Sum.apply(centred.square().sum(axes)) / count
-    if running_mean is not None:
-        running_mean.lerp_(mean.detach(), momentum)
-        running_var.lerp_((var * count / (count - 1)).detach(), momentum)
-    scale = (var + eps).rsqrt()
-    y = centred * (scale if weight is None else scale * weight).view(shape)
-    return (y if bias is None else y + bias.view(shape)).to(x.dtype)
+    variance = _Sum.apply(centred.square().sum(axes)) / count
+    if means is not None:
+        means.lerp_(mean.detach(), how["momentum"])
+        variances.lerp_((variance * count / (count - 1)).detach(), how["momentum"])
+    scale = (variance + how["eps"]).rsqrt()
+    y = centred * (scale if how["weight"] is None else scale * how["weight"]).view(shape)
+    return (y if how["bias"] is None else y + how["bias"].view(shape)).to(x.dtype)
 
 
 class _Sum(torch.autograd.Function):
@@ -196,8 +185,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        y = x.clone()
-        distributed.all_reduce(y)
+        distributed.all_reduce(y := x.clone())
         return y
 
     @staticmethod

@@ -75,8 +75,8 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         if (draft / "config.json").is_file():
             margins.refuse_mixing(draft, config)
         text = json.dumps(config, indent=1)
-        write = devices.by_first(paths.write_whole)
-        write(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
+        if devices.RANK == 0:
+            paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
         batches = _batches(run, data[run.train])
         labels = torch.from_numpy(data[run.train].manifest["label"].to_numpy(np.int64))
         images = shown(run, data, device)
@@ -84,16 +84,11 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         stepper = Stepper(network.to(device), *given)
         sets = scoring_sets(run, data, images)
         _Session(run, draft, stepper, batches, sets).complete(watch)
-        _publish(draft, run.folder)
+        if devices.RANK == 0:
+            shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
+            draft.rename(run.folder)
+            shutil.rmtree(run.folder / "epochs")
     return run.folder
-
-
-@devices.by_first
-def _publish(draft: Path, folder: Path) -> None:
-    """Gives a run that is complete its final name, without its epochs."""
-    shutil.rmtree(folder, ignore_errors=True)  # what a removed config leaves is stale
-    draft.rename(folder)
-    shutil.rmtree(folder / "epochs")
 
 
 def _batches(run: Run, data: Packed) -> Batches:
@@ -152,8 +147,7 @@ class Stepper:
             loss = cross_entropy(self.logits(x, self.precision), y)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        loss = loss.detach()
-        devices.add_up(loss, self.network)
+        loss = devices.add_up(loss.detach(), self.network)
         self.optimizer.step()
         return loss
 
@@ -188,8 +182,8 @@ class _Session:
             if watch:
                 watch(pd.DataFrame(epochs.history))
         epochs.join(self.sets, self.run.study.data.seed)
+        devices.wait()  # until that is written
         if self.altered:
-            devices.wait()  # until that is written
             self.network.load(epochs.folder / "best.safetensors")
             self._score(self.altered, epochs.folder, epochs.best)
 
