@@ -1,7 +1,7 @@
 """One network on several devices: a process for each, which takes its share of every batch.
 
 Batch norm, loss and gradients are those of the whole batch, so that each process makes the step
-that one alone would make, up to rounding. The first process alone writes.
+that one alone would make, up to rounding, and to dropout. The first process alone writes.
 """
 
 import json
