@@ -82,10 +82,12 @@ def train(**given: Any) -> Iterator[str]:
     from lib.networks import devices, training
 
     run = reading.run(**given)
-    if devices.launch(run.study.training, given):  # of which one has said what follows
+    if devices.launch(run.study.training, given):  # in processes, of which the first said the rest
         return
     with devices.group():
         where = training.train(run).relative_to(paths.work())
+    if devices.RANK > 0:
+        return
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
     reached = f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}"
     yield f"{run.summary} · {reached}, in {where}"

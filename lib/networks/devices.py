@@ -66,10 +66,10 @@ def launch(training: Training, given: Mapping[str, Any]) -> bool:
 
 def _why(failures: list[Any]) -> str:
     """What ended a training, of torch's failures: that one was killed, or else what one told."""
-    told = [failure for failure in failures if "at" in failure.error_file_data]
+    told = [failure for failure in failures if "timestamp" in failure.error_file_data]
     killed = [failure for failure in failures if failure.exitcode not in (1, -SIGTERM)]
     if told and not killed:
-        return min(told, key=lambda failure: failure.error_file_data["at"]).message
+        return min(told, key=lambda failure: failure.error_file_data["timestamp"]).message
     ended = (killed or failures)[0]
     return (
         f"process {ended.local_rank + 1} of this training was ended: {ended.message}. The others "
@@ -93,7 +93,7 @@ def group() -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         known = type(error).__module__.startswith("lib.")
         message = str(error) if known else traceback.format_exc()
-        told = json.dumps({"message": message, "at": time.time()})
+        told = json.dumps({"message": message, "timestamp": time.time()})
         Path(os.environ["TORCHELASTIC_ERROR_FILE"]).write_text(told, "utf-8")
         sys.exit(1)
     distributed.destroy_process_group()
