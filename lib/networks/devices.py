@@ -50,7 +50,8 @@ def launch(training: Training, given: Mapping[str, Any]) -> bool:
     from torch.distributed.elastic.multiprocessing import SignalException, api, errors
 
     api.logger.setLevel(logging.CRITICAL)
-    os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // count))
+    threads = str(max(1, torch.get_num_threads() // count))
+    os.environ |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}  # Snakemake sets both
     options = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
     with TemporaryDirectory() as logs:
         how = ["--standalone", "--local-addr=localhost", f"--nproc-per-node={count}"]

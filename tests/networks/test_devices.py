@@ -148,7 +148,8 @@ def work(project, tmp_path, monkeypatch) -> Path:
 
 def of_two(project: Path, work: Path) -> subprocess.Popen:
     """The command that trains in two processes, as it begins."""
-    here = {"PYTHONPATH": str(project), "PATCHWISE_WORK": str(work), "OMP_NUM_THREADS": "2"}
+    here = {"PYTHONPATH": str(project), "PATCHWISE_WORK": str(work)}
+    here |= {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     return subprocess.Popen(
         [sys.executable, "-m", "lib", "train", *OPTIONS, "--variant=two"], cwd=project, text=True,
         env={**os.environ, **here}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
