@@ -74,7 +74,7 @@ def test_steps_of_three_processes_are_those_of_one(tmp_path):
     here = os.pathsep.join(map(str, (paths.ROOT, paths.ROOT / "tests", Path(__file__).parent)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=3"]
     subprocess.run(
-        [*command, "-m", "test_devices", tmp_path / "steps.npz"],
+        [*command, "--log-dir", tmp_path, "-m", "test_devices", tmp_path / "steps.npz"],
         env={**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}, check=True,
     )  # fmt: skip
     alone, together = steps(), np.load(tmp_path / "steps.npz")
