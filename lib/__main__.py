@@ -29,10 +29,11 @@ from lib.study import paths, reading
 from lib.study.schema import ParameterError
 from lib.study.study import PLAIN
 
-# Training's DivergedError is a FloatingPointError; to name it would import torch.
+# Training's DivergedError is a FloatingPointError; to name it would import torch. Of a training on
+# several devices, ChildProcessError tells what went wrong.
 ERRORS = (ParameterError, SourceError, PackingError, MissingExtra, FloatingPointError)
-ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError)
-ERRORS += (imported.ScoresError,)
+ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError, imported.ScoresError)
+ERRORS += (ChildProcessError,)
 
 COLUMNS = "columns image; score (fake above 0) or probability; of patches also row and column, px"
 
@@ -87,12 +88,13 @@ def pack(study: str, dataset: str | None, gan: str | None, *, train: bool) -> It
 
 def train(**given: Any) -> Iterator[str]:
     """Trains and scores a network, goes on with it or finds it finished; says where it lies."""
-    from lib.networks import training
+    from lib.networks import devices, training
 
     run = reading.run(**given)
     if run.study.imported:
         raise ParameterError(f"variant: {run.variant!r} is another detector's scores; none trains")
-    yield run.summary
+    if devices.launch(run.study.training, given):  # in processes, of which the first said the rest
+        return
     epochs = run.study.training.epochs
 
     def tell(history: pd.DataFrame) -> None:
@@ -100,7 +102,13 @@ def train(**given: Any) -> Iterator[str]:
         now = f"epoch {len(history)} of {epochs}: loss {row['loss']:.3f}"
         print(f"{now}, {100 * row['validation_accuracy']:.1f} % {right}", flush=True)
 
-    where = training.train(run, watch=tell).relative_to(paths.work())
+    first = devices.RANK == 0
+    if first:
+        yield run.summary
+    with devices.group():
+        where = training.train(run, watch=tell if first else None).relative_to(paths.work())
+    if not first:
+        return
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
     yield f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}, in {where}"
 

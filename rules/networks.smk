@@ -51,6 +51,11 @@ rule audit:
         EXECUTE
 
 
+def devices(wildcards):
+    """How many devices a network is trained on at once; `python -m lib train` sees to it."""
+    return VARIANTS[wildcards.variant].training.devices
+
+
 rule train:
     input:
         rules.all_packed.input,
@@ -64,8 +69,11 @@ rule train:
         options=options,
         code=digest("lib.networks.training", without=VALUES),
         study=protocol,
-    threads: max(1, workflow.cores // len(networks(*STUDY.train_on)))
+    threads:
+        lambda wildcards: max(
+            devices(wildcards), workflow.cores // len(networks(*STUDY.train_on))
+        )
     resources:
-        gpu=GPU,
+        gpu=lambda wildcards: GPU * devices(wildcards),
     shell:
         COMMAND

@@ -209,6 +209,7 @@ def in_notebook(**changes) -> Callable[[str], str]:
     return edit
 
 
+two_devices = substitute("  batch_size: 16", "  batch_size: 16\n  devices: 2")
 edit_error = substitute(r'(raise \w+\(\s*f?")', r"\1Edited: ")
 edit_docstring = substitute('"""', '"""Edited. ')
 output = {"output_type": "stream", "name": "stdout", "text": "42"}
@@ -223,12 +224,24 @@ def test_what_changes_no_result_runs_nothing_again(checkout):
         "lib/data/sources/celeba.py": add_code,  # no source of this study
         "lib/__main__.py": add_code,
         "notebooks/02_grid_vote.ipynb": in_notebook(outputs=[output], execution_count=99),
-        "params/smoke.yaml": substitute("data:", "data:\n  max_skipped: 0.5"),
+        "params/smoke.yaml": lambda text: two_devices(
+            text.replace("data:", "data:\n  max_skipped: 0.5", 1)
+        ),
     }
     with ExitStack() as stack:
         for file, edit in edits.items():
             stack.enter_context(edited(checkout / file, edit))
         assert would_run(checkout) == set()
+
+
+def test_a_network_on_two_devices_asks_for_as_many_gpus(checkout, tmp_path):
+    smi = tmp_path / "nvidia-smi"
+    smi.touch(0o755)
+    flags = "--dry-run", "--quiet", "host", "--resources", "gpu=2", "--forcerun", "train"
+    path = os.pathsep.join((str(tmp_path), lone(checkout, checkout.parent)["PATH"]))
+    assert "gpu=2" not in snakemake(checkout, *flags, PATH=path)
+    with edited(checkout / "params" / "smoke.yaml", two_devices):
+        assert "gpu=2" in snakemake(checkout, *flags, PATH=path)
 
 
 SHOWS = {"01_patch_accuracy", "02_grid_vote", "03_random_vote", "04_confident_vote"}

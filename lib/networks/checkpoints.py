@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lib import margins
+from lib.networks import devices
 from lib.networks.classifier import PatchNet
 from lib.networks.scoring import ScoringSet
 from lib.study import paths
@@ -43,6 +44,7 @@ class Epochs:
         """The validated epoch so far."""
         return margins.validated_epoch(np.array([r["validation_accuracy"] for r in self.history]))
 
+    @devices.by_first
     def draft(self, epoch: int) -> Path:
         """An empty folder for what an epoch leaves, under another name until it is whole."""
         folder = self.folder / "epochs" / f".{epoch:03d}"
@@ -52,12 +54,15 @@ class Epochs:
 
     def finish(self, draft: Path, row: dict[str, Any]) -> None:
         """Keeps an epoch: its margins, which lie in `draft`, its row of the history, the states."""
+        self.history.append(row)
+        if devices.RANK > 0:
+            return
         save(draft, self.network, self.optimizer)
         (draft / "row.json").write_text(json.dumps(row), "utf-8")
         draft.rename(self._of(row["epoch"]))
-        self.history.append(row)
         self._prune()
 
+    @devices.by_first
     def join(self, sets: list[ScoringSet], crops_seed: int) -> None:
         """Writes the run's margins of all epochs, and its best and last network."""
         numbers = [row["epoch"] for row in self.history]
@@ -73,6 +78,7 @@ class Epochs:
     def _of(self, epoch: int) -> Path:
         return self.folder / "epochs" / f"{epoch:03d}"
 
+    @devices.by_first
     def _prune(self) -> None:
         """Keeps the states that are still needed: the latest epoch's and the validated one's."""
         table = pd.DataFrame(self.history)

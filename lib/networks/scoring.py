@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lib import margins
 from lib.data.packed import Packed
+from lib.networks import devices
 from lib.networks.classifier import DTYPES, PatchNet, pick_device
 from lib.networks.cpu_speed import Scorer
 from lib.patches import crop_origins, cut, grid_origins, strips
@@ -34,6 +35,7 @@ class ScoringSet:
     rows: np.ndarray  # int32 (N,): the images' rows in the packed cell
     packed_hash: str
 
+    @devices.by_first
     def save(self, run_folder: Path, z: np.ndarray, epochs: np.ndarray, crops_seed: int) -> None:
         """Writes margins (E, N, P) of the given epochs where the contract has them."""
         path = paths.margins(run_folder, self.cell, self.split, self.kind)

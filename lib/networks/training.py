@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from torch import Tensor, dtype
 from torch.nn.functional import cross_entropy
 
 from lib import margins
 from lib.data import packed
 from lib.data.packed import Packed
-from lib.networks import classifier
+from lib.networks import classifier, devices
 from lib.networks.batches import Batch, Batches
 from lib.networks.checkpoints import Epochs
 from lib.networks.classifier import DTYPES, PatchNet
@@ -62,11 +61,12 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
     splits = packed.needed_splits(study, run.train, True)
     used = {c: splits if c == run.train else packed.SPLITS[:1] for c in cells}
     hashes = {c: {s: data[c].side["hashes"][s] for s in used[c]} for c in sorted(cells)}
-    config = margins.config(run, hashes, precision=precision, device=classifier.describe(device))
+    described = f"{devices.WORLD} × ".removeprefix("1 × ") + classifier.describe(device)
+    config = margins.config(run, hashes, precision=precision, device=described)
     config["model"]["parameters"] = classifier.parameter_count(network)
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(run.folder.with_name(f".{run.folder.name}.lock")):
+    with devices.locked(run.folder.with_name(f".{run.folder.name}.lock")):
         if run.is_finished:
             margins.refuse_mixing(run.folder, config)
             shutil.rmtree(run.folder / "epochs", ignore_errors=True)  # which a kill may have left
@@ -75,7 +75,8 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         if (draft / "config.json").is_file():
             margins.refuse_mixing(draft, config)
         text = json.dumps(config, indent=1)
-        paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
+        if devices.RANK == 0:
+            paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
         batches = _batches(run, data[run.train])
         labels = torch.from_numpy(data[run.train].manifest["label"].to_numpy(np.int64))
         images = shown(run, data, device)
@@ -83,9 +84,10 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         stepper = Stepper(network.to(device), *given)
         sets = scoring_sets(run, data, images)
         _Session(run, draft, stepper, batches, sets).complete(watch)
-        shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
-        draft.rename(run.folder)
-        shutil.rmtree(run.folder / "epochs")
+        if devices.RANK == 0:
+            shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
+            draft.rename(run.folder)
+            shutil.rmtree(run.folder / "epochs")
     return run.folder
 
 
@@ -123,6 +125,7 @@ class Stepper:
 
     def step(self, batch: Batch, learning_rate: float) -> Tensor:
         """One step; returns the mean loss before it, float32 (), on the device."""
+        batch = Batch(*(part[devices.SHARE] for part in batch))
         index, origins = map(torch.from_numpy, batch[:2])
         if self.images.device == self.device:
             index, origins = self._moved(index), self._moved(origins)
@@ -140,11 +143,13 @@ class Stepper:
 
     def _update(self, x: Tensor, y: Tensor) -> Tensor:
         """One step on patches, uint8 (B, p, p, 3), and their labels, int64 (B,); its loss."""
-        loss = cross_entropy(self.logits(x, self.precision), y)
+        with devices.whole_batch():
+            loss = cross_entropy(self.logits(x, self.precision), y)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        loss = devices.add_up(loss.detach(), self.network)
         self.optimizer.step()
-        return loss.detach()
+        return loss
 
     def _moved(self, values: Tensor) -> Tensor:
         """To the device, without waiting for what it still does."""
@@ -177,6 +182,7 @@ class _Session:
             if watch:
                 watch(pd.DataFrame(epochs.history))
         epochs.join(self.sets, self.run.study.data.seed)
+        devices.wait()  # until that is written
         if self.altered:
             self.network.load(epochs.folder / "best.safetensors")
             self._score(self.altered, epochs.folder, epochs.best)
@@ -186,7 +192,7 @@ class _Session:
         begun, seed, training = time.perf_counter(), self.run.seed, self.run.study.training
         total, count, size = torch.zeros((), device=self.stepper.device), 0, self.batches.per_epoch
         self.network.train()
-        torch.manual_seed((seed << 20) + epoch)  # for backbones with dropout
+        torch.manual_seed((devices.RANK << 40) + (seed << 20) + epoch)  # for dropout
         with bar(desc=f"epoch {epoch + 1} of {training.epochs}", total=size) as progress:
             for number, (batch, rate) in enumerate(self.batches.of(epoch)):
                 total += self.stepper.step(batch, rate) * len(batch.images)
@@ -208,9 +214,11 @@ class _Session:
     def _score(self, sets: list[ScoringSet], folder: Path, epoch: int) -> dict[str, float]:
         """Scores sets and writes their margins; the training cell's accuracies per patch."""
         scorer, accuracies = Scorer(self.network, self.stepper.precision), {}
+        share = devices.SHARE
         for scored in sets:
-            where = scored.origins, self.run.patch_size, scored.index
-            z = score(scorer, scored.images, *where)  # (N, P)  # (N, P)
+            origins = scored.origins[share] if scored.kind == "crops" else scored.origins
+            z = score(scorer, scored.images, origins, self.run.patch_size, scored.index[share])
+            z = devices.joined(z, len(scored.index))  # (N, P)
             scored.save(folder, z[None], np.array([epoch], np.int32), self.run.study.data.seed)
             if scored.kind == "grid" and scored.cell == self.run.train:
                 right = (z > 0) == scored.labels[:, None]

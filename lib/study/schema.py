@@ -188,6 +188,9 @@ class Training(Strict):
     """Whether half of the patches, drawn anew in each epoch, are mirrored left to right."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Positive = 1
+    """On how many devices a network is trained by the command line, at most as many GPUs as there
+    are, or in as many processes on a CPU; the results are the same up to rounding."""
 
     @model_validator(mode="after")
     def _no_more_than_most(self) -> "Training":

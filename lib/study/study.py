@@ -149,7 +149,7 @@ class Study(Strict):
         if self.imported:
             return sections
         return sections | {
-            "training": self.training.model_dump(exclude={"device", "precision"}),
+            "training": self.training.model_dump(exclude={"device", "devices", "precision"}),
             "quirks": self.quirks.of_networks,
         }
 

@@ -344,7 +344,11 @@ def test_a_run_knows_its_cells(tiny):
         ({"titel": 1}, ["titel: unknown key", "title, train_on", "did you mean title?"]),
         (
             {"training/epoch": 3},
-            ["training.epoch: unknown key", "batch_size, device, epochs", "did you mean epochs?"],
+            [
+                "training.epoch: unknown key",
+                "batch_size, device, devices, epochs",
+                "did you mean epochs?",
+            ],
         ),
         ({"data/per_class/tset": 3}, ["data.per_class.tset: unknown key", "test, train, valid"]),
         (
