@@ -102,15 +102,13 @@ def train(**given: Any) -> Iterator[str]:
         now = f"epoch {len(history)} of {epochs}: loss {row['loss']:.3f}"
         print(f"{now}, {100 * row['validation_accuracy']:.1f} % {right}", flush=True)
 
-    first = devices.RANK == 0
-    if first:
-        yield run.summary
     with devices.group():
-        where = training.train(run, watch=tell if first else None).relative_to(paths.work())
-    if not first:
+        where = training.train(run, tell if devices.RANK == 0 else None).relative_to(paths.work())
+    if devices.RANK > 0:
         return
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
-    yield f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}, in {where}"
+    reached = f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}"
+    yield f"{run.summary} · {reached}, in {where}"
 
 
 def stored(file: Path, study: str, dataset: str, gan: str, name: str) -> Iterator[str]:

@@ -115,7 +115,9 @@ def test_packing_and_training_leave_what_they_said(checkout):
     trained = list(logs.glob("train__*.log"))
     assert len(trained) == 3
     for log in trained:
-        assert log.read_text("utf-8").startswith("SIMULATED IMAGES · Smoke test")
+        *epochs, last = log.read_text("utf-8").splitlines()
+        assert len(epochs) == 2 and epochs[0].startswith("epoch 1 of 2: loss ")
+        assert last.startswith("SIMULATED IMAGES · Smoke test")
 
 
 def test_git_sees_nothing_of_a_run(checkout):

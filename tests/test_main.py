@@ -124,8 +124,9 @@ def test_an_altered_cell_is_packed_with_the_cell_that_it_alters(tiny, capsys):
 def test_a_network_is_trained_and_scores_every_cell(packed, capsys):
     status, said, _ = run(capsys, "train", *NETWORK, "--seed", "3")
     made = reading.run("tiny", "leaves", "gan_a", 16, seed=3)
-    assert status == 0 and said.count("\n") == 1
-    assert said.startswith(f"{made.summary} · ")
+    first, second, last = said.splitlines()  # a line an epoch, and what came out
+    assert status == 0 and first.startswith("epoch 1 of 2: loss ") and "epoch 2 of 2" in second
+    assert last.startswith(f"{made.summary} · ")
     best = margins.history(made)["validation_accuracy"].max()
     assert f"{100 * best:.1f} % of validation patches" in said
     assert said.endswith("in results/tiny/runs/leaves-gan_a/plain/p016/seed3\n")
@@ -231,7 +232,7 @@ def test_a_run_with_other_parameters_is_refused(packed, capsys):
 
 
 def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
-    def diverge(run):
+    def diverge(run, watch):
         raise DivergedError("the loss is nan in epoch 0")
 
     monkeypatch.setattr(training, "train", diverge)
@@ -239,7 +240,7 @@ def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
 
 
 def test_any_other_error_is_not_hidden(tiny, monkeypatch):
-    monkeypatch.setattr(training, "train", lambda run: 1 / 0)
+    monkeypatch.setattr(training, "train", lambda run, watch: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         __main__.main(["train", *NETWORK])
 

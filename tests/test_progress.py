@@ -46,7 +46,9 @@ def left(handler) -> str:
 
 def test_a_line_a_job_with_its_time_and_what_came_out(shown, tmp_path, capsys):
     log = tmp_path / "train.log"
-    log.write_text("Faces\nepoch 1 of 2: loss 0.700, 50.0 %\n91.0 % judged rightly, in results/x\n")
+    log.write_text(
+        "Faces\nepoch 1 of 2: loss 0.700, 50.0 %\nFaces · 91.0 % judged rightly, in results/x\n"
+    )
     tell(shown, LogEvent.RUN_INFO, stats={"train": 1, "report": 1, "total": 2})
     train(shown, 5, log)
     shown.clock[0] = 200

@@ -94,7 +94,8 @@ class LogHandler(LogHandlerBase):
             took = time.monotonic() - job.begun
             self.seconds[job.rule].append(took)
             done = sum(map(len, self.seconds.values()))
-            said = _last_line(job.logs).partition(", in ")[0] if job.rule in TOLD else ""
+            said = _last_line(job.logs).rpartition(" · ")[2].partition(", in ")[0]
+            said *= job.rule in TOLD
             what = f"{job.name} · {_duration(took)}" + (f" · {said}" if said else "")
             self._write(f"{done:>{len(str(self.total))}} of {self.total} · {what}")
 
