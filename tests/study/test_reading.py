@@ -358,8 +358,8 @@ def test_a_run_knows_its_cells(tiny):
         (
             {"cells/leaves-gan_a/rael": {}},
             [
-                "cells.leaves-gan_a.rael: unknown key; allowed: crop, fake, real, test, test_images_of"
-                " (did you mean real?)"
+                "cells.leaves-gan_a.rael: unknown key; allowed: crop, fake, real, test, "
+                "test_images_of (did you mean real?)"
             ],
         ),
         ({"data/per_class": ...}, ["data: got", "give per_class", "folds and most_per_class"]),
