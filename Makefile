@@ -1,4 +1,4 @@
-# make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=all PROFILE=local
+# make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=4 PROFILE=local
 #              (STUDY=published: the paper's own record)
 # make judge   is a picture GAN-made? real, fake or cannot tell   PICTURES=<picture, folder or zip>
 #              (with PROFILE=slurm in as many jobs as PARTS=16 says)
@@ -15,7 +15,6 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
   $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
   && echo $$python && break; done)
 STUDY ?= demo
-CORES ?= all
 PROFILE ?= local
 PARTS ?= 16
 READY := .venv/.ready
@@ -27,7 +26,7 @@ override export PICTURES := $(value PICTURES)
 override export WORK := $(or $(value PATCHWISE_WORK),$(CURDIR))
 # reports/published/ holds the paper's numbers.
 override export REPORT := $(if $(filter published,$(STUDY)),published_record,$(STUDY))
-SNAKEMAKE := snakemake --profile profiles/$(PROFILE) --cores $(CORES) --config "study=$$STUDY" --
+SNAKEMAKE := snakemake --profile profiles/$(PROFILE) $(if $(CORES),--cores $(CORES)) --config "study=$$STUDY" --
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ifdef DATA

@@ -13,7 +13,6 @@
 # study's file (rules/sections.smk). Touched figures, voting rules or sources train nothing anew.
 
 import os
-import shutil
 import sys
 
 from lib.data import cells
@@ -35,7 +34,6 @@ SIZE = STUDY.data.image_size
 ELSEWHERE = any(study.training.origins != STUDY.training.origins for study in VARIANTS.values())
 WHICH = ["displaced", "places"]
 QUIRKY = [name for name, study in VARIANTS.items() if study.quirks != STUDY.quirks]
-GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
 RESULTS = paths.results(NAME)
 LOGS = RESULTS / "notebooks"
 
@@ -80,15 +78,28 @@ TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
 PLACES = str(RESULTS / "tables" / "a3" / "{train}__{which}.csv")
 EFFECTS = str(RESULTS / "tables" / "a1" / "{train}.csv")
 
+# A job may be tried again: what was killed or had too little memory, as a cluster's profile says. What
+# ended with an error would do so again: it leaves a mark, which the next batch removes. Snakemake's
+# shell has pipefail: the exit status is the command's, not tee's; of what was killed it is not 1.
+TRY = (
+    'log={log:q}; if [ -e "$log.failed" ]; then echo "Not tried again: $log"; exit 1; fi; '
+    "OMP_NUM_THREADS={threads} "
+)
+COMMAND = TRY + (
+    '%s 2>&1 | tee "$log" || {{ code=$?; [ $code != 1 ] || touch "$log.failed"; exit $code; }}'
+)
 # ipykernel warns, in every notebook, that it talks to this machine over TCP. A cell that takes an
 # hour waits for a message that was lost: rather than wait with it, try again.
-EXECUTE = (
-    'mkdir -p "$(dirname {log:q})" && OMP_NUM_THREADS={threads} papermill --log-level WARNING '
-    "--no-progress-bar --execution-timeout 3600 {input.notebook:q} {log:q} {params.flags} "
-    "2>&1 | {{ grep -v IPKernelApp || true; }}"
+EXECUTE = TRY + (
+    "papermill --log-level WARNING --no-progress-bar --execution-timeout 3600 "
+    '{input.notebook:q} "$log" {params.flags} 2>&1 | {{ grep -v IPKernelApp || true; }} '
+    '|| {{ ! grep -qs papermill-error "$log" || touch "$log.failed"; exit 1; }}'
 )
-# Snakemake's shell has pipefail: the exit status is that of the command, not of tee.
-COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} 2>&1 | tee {log:q}"
+
+
+onstart:
+    for mark in (*LOGS.glob("*.failed"), *paths.results("judged").glob("*/*.failed")):
+        mark.unlink()
 
 
 wildcard_constraints:

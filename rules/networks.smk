@@ -29,9 +29,9 @@ rule pack:
         options=options,
         code=packing,
         study=drawing,
-    threads: max(1, workflow.cores // len(set(map(STUDY.base, STUDY.cells))))
+    threads: lambda wildcards: max(1, workflow.cores // len(set(map(STUDY.base, STUDY.cells))))
     shell:
-        COMMAND
+        COMMAND % "python -m lib pack {params.options}"
 
 
 rule audit:
@@ -63,8 +63,9 @@ rule train:
         options=options,
         code=digest("lib.networks.training", without=VALUES),
         study=protocol,
-    threads: max(1, workflow.cores // len(networks(*STUDY.train_on)))
+    threads: lambda wildcards: max(1, workflow.cores // len(networks(*STUDY.train_on)))
     resources:
-        gpu=GPU,
+        gpu=lambda wildcards: int(VARIANTS[wildcards.variant].training.device != "cpu"),
+        gpus_here="",  # of which each network has one, on one machine: profiles/local
     shell:
-        COMMAND
+        COMMAND % 'python rules/gpus.py "{resources.gpus_here}" python -m lib train {params.options}'
