@@ -4,6 +4,7 @@
 #              (with PROFILE=slurm in as many jobs as PARTS=16 says)
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
+# make test-slurm  the batch on a Slurm of one node, started for it; as root on Debian
 # make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo
 # make verify  makes a study anew and holds it to what was kept of it   STUDY=demo
 # make bench   measures the speed, beside the plain way and the machine's limit       QUICK=1
@@ -34,7 +35,7 @@ override DATA := $(value DATA)
 override export PATCHWISE_DATA := $(if $(filter /% ~%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA)
 endif
 
-.PHONY: setup study judge lab test keep verify bundle bench check help
+.PHONY: setup study judge lab test test-slurm keep verify bundle bench check help
 
 setup: $(READY)
 
@@ -74,6 +75,9 @@ test: $(READY)
 	ruff format --check .
 	lint-imports
 	python -m pytest
+
+test-slurm: $(READY)
+	PATCHWISE_SLURM=1 python -m pytest --verbose tests/test_slurm.py
 
 keep: $(READY)
 	python tools/keep.py "$$REPORT"

@@ -79,21 +79,22 @@ PLACES = str(RESULTS / "tables" / "a3" / "{train}__{which}.csv")
 EFFECTS = str(RESULTS / "tables" / "a1" / "{train}.csv")
 
 # A job may be tried again: what was killed or had too little memory, as a cluster's profile says. What
-# ended with an error would do so again: it leaves a mark, which the next batch removes. Snakemake's
-# shell has pipefail: the exit status is the command's, not tee's; of what was killed it is not 1.
+# ended with an error would do so again: a copy of its log says so, until the next batch, and why,
+# since Snakemake removes the log itself before a try. Its shell has pipefail: the exit status is the
+# command's, not tee's; of what was killed it is not 1.
 TRY = (
-    'log={log:q}; if [ -e "$log.failed" ]; then echo "Not tried again: $log"; exit 1; fi; '
-    "OMP_NUM_THREADS={threads} "
+    'log={log:q}; if [ -e "$log.failed" ]; then cp "$log.failed" "$log"; '
+    'echo "Not tried again after its error: $log"; exit 1; fi; OMP_NUM_THREADS={threads} '
 )
 COMMAND = TRY + (
-    '%s 2>&1 | tee "$log" || {{ code=$?; [ $code != 1 ] || touch "$log.failed"; exit $code; }}'
+    '%s 2>&1 | tee "$log" || {{ code=$?; [ $code != 1 ] || cp "$log" "$log.failed"; exit $code; }}'
 )
 # ipykernel warns, in every notebook, that it talks to this machine over TCP. A cell that takes an
 # hour waits for a message that was lost: rather than wait with it, try again.
 EXECUTE = TRY + (
     "papermill --log-level WARNING --no-progress-bar --execution-timeout 3600 "
     '{input.notebook:q} "$log" {params.flags} 2>&1 | {{ grep -v IPKernelApp || true; }} '
-    '|| {{ ! grep -qs papermill-error "$log" || touch "$log.failed"; exit 1; }}'
+    '|| {{ ! grep -qs papermill-error "$log" || cp "$log" "$log.failed"; exit 1; }}'
 )
 
 

@@ -5,13 +5,14 @@
     python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER] [--part 1/4]
 
 Prints a line for each cell packed, for the network, or for each picture; or what is wrong, and the
-exit status is 1.
+exit status is 1, or 137, as of what is killed, where a process that reads pictures died.
 """
 
 import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line, flush=True)
     except ERRORS as error:
         print(error, file=sys.stderr)
-        return 1
+        return 137 if isinstance(error.__context__, BrokenProcessPool) else 1
     return 0
 
 

@@ -68,4 +68,4 @@ rule train:
         gpu=lambda wildcards: int(VARIANTS[wildcards.variant].training.device != "cpu"),
         gpus_here="",  # of which each network has one, on one machine: profiles/local
     shell:
-        COMMAND % 'python rules/gpus.py "{resources.gpus_here}" python -m lib train {params.options}'
+        COMMAND % 'python rules/own_gpu.py "{resources.gpus_here}" python -m lib train {params.options}'

@@ -26,7 +26,8 @@ def pins() -> dict[str, str]:
 
 def asked() -> list[str]:
     project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
-    return [*project["dependencies"], *extras["face"], *PROJECT["dependency-groups"]["test"]]
+    always = [*project["dependencies"], *PROJECT["dependency-groups"]["test"]]
+    return [*always, *extras["face"], *extras["slurm"]]
 
 
 def closure(lines: list[str]) -> set[str]:

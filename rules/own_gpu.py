@@ -1,6 +1,6 @@
 """Which GPUs this machine has, and one of them for a command.
 
-    python rules/gpus.py 0,1 python -m lib train …
+    python rules/own_gpu.py 0,1 python -m lib train …
 
 The command sees one GPU of the list alone, which no other command run so on this machine has. What
 holds it is a lock on a file, which ends with the command, however that ends. Of an empty list none
