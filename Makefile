@@ -1,10 +1,11 @@
-# make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=all PROFILE=local
+# make study   a whole study and its report     STUDY=demo DATA=<folder> CORES=4 PROFILE=local
 #              (STUDY=published: the paper's own record)
 # make new-study  writes a study of your own pictures, after a look at them   NAME=mine REAL=… FAKE=…
 # make judge   is a picture GAN-made? real, fake or cannot tell   PICTURES=<picture, folder or zip>
 #              (with PROFILE=slurm in as many jobs as PARTS=16 says)
 # make lab     the notebooks in JupyterLab, as copies in my_notebooks/
 # make test    the tests
+# make test-slurm  the batch on a Slurm of one node, started for it; as root on Debian
 # make keep    copies a study's report and tables to reports/kept/, which git keeps   STUDY=demo NOTEBOOKS=1
 # make archive packs a study into one zip to deposit, with its provenance and no pictures  STUDY=demo
 # make verify  makes a study anew and holds it to what was kept of it   STUDY=demo
@@ -17,7 +18,6 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do \
   $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
   && echo $$python && break; done)
 STUDY ?= demo
-CORES ?= all
 PROFILE ?= local
 PARTS ?= 16
 READY := .venv/.ready
@@ -34,7 +34,7 @@ override export WORK := $(or $(value PATCHWISE_WORK),$(CURDIR))
 override export REPORT := $(if $(filter published,$(STUDY)),published_record,$(STUDY))
 # rules/ holds what shows the jobs' progress.
 SNAKEMAKE := PYTHONPATH="rules$${PYTHONPATH:+:$$PYTHONPATH}" snakemake --logger patchwise \
-  --profile profiles/$(PROFILE) --cores $(CORES) --config "study=$$STUDY" --
+  --profile profiles/$(PROFILE) $(if $(CORES),--cores $(CORES))
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ifdef DATA
@@ -42,7 +42,7 @@ override DATA := $(value DATA)
 override export PATCHWISE_DATA := $(if $(filter /% ~%,$(firstword $(DATA))),,$(CURDIR)/)$(DATA)
 endif
 
-.PHONY: setup study new-study judge lab test keep archive verify bundle bench check help
+.PHONY: setup study new-study judge lab test test-slurm keep archive verify bundle bench check help
 
 setup: $(READY)
 
@@ -60,9 +60,9 @@ ifeq ($(STUDY),published)
 	papermill --log-level WARNING --no-progress-bar notebooks/A2_published_record.ipynb \
 	  "$$WORK/results/$$REPORT/A2_published_record.ipynb" 2>&1 | { grep -v IPKernelApp || true; }
 else
-	@$(SNAKEMAKE) all_packed
-	@$(SNAKEMAKE)
-	@fold -s -w 100 "$$WORK/reports/$$REPORT/answer.txt"
+	@$(SNAKEMAKE) --config "study=$$STUDY" -- all_packed
+	@$(SNAKEMAKE) --config "study=$$STUDY"
+	@fold -s -w 100 "$$WORK/reports/$$REPORT/answer.txt" 2> /dev/null || true
 endif
 	@echo "The report: $$WORK/reports/$$REPORT/index.html"
 
@@ -74,7 +74,7 @@ judge: $(READY)
 ifeq ($(PROFILE),local)
 	@python -m lib judge -- "$$PICTURES"
 else
-	snakemake --profile profiles/$(PROFILE) --config parts=$(PARTS) -- judged
+	@$(SNAKEMAKE) --config parts=$(PARTS) -- judged
 endif
 
 lab: $(READY)
@@ -86,6 +86,9 @@ test: $(READY)
 	ruff format --check .
 	lint-imports
 	python -m pytest
+
+test-slurm: $(READY)
+	PATCHWISE_SLURM=1 python -m pytest --verbose tests/test_slurm.py
 
 keep: $(READY)
 	python tools/keep.py "$$REPORT" $(if $(NOTEBOOKS),--notebooks)

@@ -13,7 +13,6 @@
 # study's file (rules/sections.smk). Touched figures, voting rules or sources train nothing anew.
 
 import os
-import shutil
 import sys
 
 from lib.data import cells
@@ -36,7 +35,6 @@ ELSEWHERE = any(study.training.origins != STUDY.training.origins for study in VA
 WHICH = ["displaced", "places"]
 OURS = [name for name, study in VARIANTS.items() if not study.imported]
 QUIRKY = [name for name, study in VARIANTS.items() if study.quirks != STUDY.quirks]
-GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
 RESULTS = paths.results(NAME)
 LOGS = RESULTS / "notebooks"
 
@@ -93,15 +91,30 @@ TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
 PLACES = str(RESULTS / "tables" / "a3" / "{train}__{which}.csv")
 EFFECTS = str(RESULTS / "tables" / "a1" / "{train}.csv")
 
-# A notebook whose own cell fails fails again; a kernel that died, or lost a message so that a cell
-# waits for an hour, is tried again (snakemake#3689). What papermill says stays beside a failed one.
-EXECUTE = (
-    'mkdir -p "$(dirname {log:q})"; for attempt in 1 2 3; do OMP_NUM_THREADS={threads} papermill '
-    "--log-level WARNING --no-progress-bar --execution-timeout 3600 {input.notebook:q} {log:q} "
-    "{params.flags} > {log:q}.log 2>&1 && rm {log:q}.log && exit; "
-    "grep -qs '\"output_type\": \"error\"' {log:q} && break; done; exit 1"
+# A job may be tried again: what was killed or had too little memory, as a cluster's profile says. What
+# ended with an error would do so again: a copy of its log says so, until the next batch, and why,
+# since Snakemake removes the log itself before a try.
+TRY = (
+    'log={log:q}; if [ -e "$log.failed" ]; then cp "$log.failed" "$log"; '
+    'echo "Not tried again after its error: $log"; exit 1; fi; export OMP_NUM_THREADS={threads}; '
 )
-COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} > {log:q} 2>&1"
+COMMAND = TRY + (
+    '%s > "$log" 2>&1 || {{ code=$?; [ $code != 1 ] || cp "$log" "$log.failed"; exit $code; }}'
+)
+# Of a notebook, a kernel that died, or lost a message so that a cell waits for an hour, is tried again
+# at once (snakemake#3689). What papermill says stays beside a failed one.
+EXECUTE = TRY + (
+    "for attempt in 1 2 3; do papermill --log-level WARNING --no-progress-bar "
+    '--execution-timeout 3600 {input.notebook:q} "$log" {params.flags} > "$log.log" 2>&1 '
+    '&& rm "$log.log" && exit; '
+    "grep -qs '\"output_type\": \"error\"' \"$log\" && cp \"$log\" \"$log.failed\" && break; "
+    "done; exit 1"
+)
+
+
+onstart:
+    for mark in (*LOGS.glob("*.failed"), *paths.results("judged").glob("*/*.failed")):
+        mark.unlink()
 
 
 wildcard_constraints:

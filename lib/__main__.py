@@ -5,14 +5,16 @@
     python -m lib import SCORES.csv --study demo --dataset sim_faces --gan sim_stylegan2 --name cue
     python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER] [--part 1/4]
 
-Needs no Jupyter. Prints a line for each cell packed, for the network, for each run of scores, or
-for each picture; or what is wrong, and the exit status is 1.
+Needs no Jupyter. Prints a line for each cell packed, for each epoch, for each run of scores, or for
+each picture; or what is wrong, and the exit status is 1, or 137, as of what is killed, where a
+process that reads pictures died.
 """
 
 import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line, flush=True)
     except ERRORS as error:
         print(error, file=sys.stderr)
-        return 1
+        return 137 if isinstance(error.__context__, BrokenProcessPool) else 1
     return 0
 
 

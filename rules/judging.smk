@@ -10,17 +10,21 @@ PART = str(paths.results("judged") / hashed(os.path.abspath(PICTURES)) / "{part}
 rule judge_part:
     output:
         touch(PART),
+    log:
+        f"{PART}.log",
     params:
         pictures=PICTURES,
     threads: 4
     shell:
-        "python -m lib judge --part {wildcards.part}/{PARTS} -- {params.pictures:q}"
+        COMMAND % "python -m lib judge --part {wildcards.part}/{PARTS} -- {params.pictures:q}"
 
 
 rule judged:
     input:
         expand(PART, part=range(1, PARTS + 1)),
+    log:
+        PART.format(part="all") + ".log",
     params:
         pictures=PICTURES,
     shell:
-        "python -m lib judge -- {params.pictures:q} && rm {input:q}"
+        COMMAND % "python -m lib judge -- {params.pictures:q}" + " && rm {input:q}"

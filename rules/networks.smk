@@ -29,9 +29,9 @@ rule pack:
         options=options,
         code=packing,
         study=drawing,
-    threads: max(1, workflow.cores // len(set(map(STUDY.base, STUDY.cells))))
+    threads: lambda wildcards: max(1, workflow.cores // len(set(map(STUDY.base, STUDY.cells))))
     shell:
-        COMMAND
+        COMMAND % "python -m lib pack {params.options}"
 
 
 rule audit:
@@ -56,6 +56,11 @@ def devices(wildcards):
     return VARIANTS[wildcards.variant].training.devices
 
 
+def on_gpu(wildcards):
+    """Whether it asks for GPUs."""
+    return VARIANTS[wildcards.variant].training.device != "cpu"
+
+
 rule train:
     input:
         rules.all_packed.input,
@@ -69,11 +74,9 @@ rule train:
         options=options,
         code=digest("lib.networks.training", without=VALUES),
         study=protocol,
-    threads:
-        lambda wildcards: max(
-            devices(wildcards), workflow.cores // len(networks(*STUDY.train_on))
-        )
+    threads: lambda wildcards: max(devices(wildcards), workflow.cores // len(networks(*STUDY.train_on)))
     resources:
-        gpu=lambda wildcards: GPU * devices(wildcards),
+        gpu=lambda wildcards: devices(wildcards) * int(on_gpu(wildcards)),
+        gpus_here="",  # of which each network has its own, on one machine: profiles/local
     shell:
-        COMMAND
+        COMMAND % 'python rules/own_gpu.py "{resources.gpus_here}" {resources.gpu} python -m lib train {params.options}'

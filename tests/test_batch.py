@@ -135,6 +135,28 @@ def test_what_fails_says_why_and_fails(checkout):
     assert not re.search("Traceback|RuleException|CalledProcess|WorkflowError", done.stdout)
 
 
+def test_what_ended_with_an_error_is_not_tried_again(checkout):
+    packed = checkout / "data" / "packed" / "faces" / "ffhq_half-stylegan2" / "packed.json"
+    done = run(checkout, *command("--retries", "1", "--", str(packed), study="faces"))
+    said = (checkout / "results/faces/notebooks/pack__ffhq-stylegan2.log").read_text("utf-8")
+    assert done.returncode != 0 and done.stdout.count(said) == 1
+    assert done.stdout.count("Not tried again after its error") == 1
+
+
+def test_what_was_killed_is_tried_again(checkout, tmp_path):
+    python = tmp_path / "bin" / "python"  # that is killed when it is first called
+    python.parent.mkdir()
+    python.write_text(
+        f"#!/bin/sh\n[ -e {tmp_path}/called ] && exec {sys.executable} $@\n"
+        f"touch {tmp_path}/called; kill -9 $$\n"
+    )
+    python.chmod(0o755)
+    given = {"PATCHWISE_WORK": str(tmp_path), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    packed = tmp_path / "data" / "packed" / "smoke" / "sim_faces-sim_progan" / "packed.json"
+    said = snakemake(checkout, "--retries", "1", "--", str(packed), **given)
+    assert packed.is_file() and "Not tried again" not in said
+
+
 def test_pictures_are_judged_in_parts(checkout):
     pictures = checkout.parent / "three $(touch ran) pictures"
     pictures.mkdir()
@@ -144,7 +166,7 @@ def test_pictures_are_judged_in_parts(checkout):
     for _ in range(2):  # the second finds all done
         given = {"PICTURES": str(pictures)}
         done = run(checkout, *command("parts=2", "--", "judged"), **given)
-        assert done.returncode == 0 and "0 fake, 0 real, 4 cannot tell" in done.stdout
+        assert done.returncode == 0 and "judged.html" in done.stdout
     (table,) = checkout.glob("reports/judged/*/judged.csv")
     assert len(pd.read_csv(table)) == 4 and not list(checkout.rglob("ran"))
     assert sorted(path.name[:3] for path in table.parent.glob("parts/*")) == ["001", "002"]
@@ -391,3 +413,15 @@ def test_what_is_packed_again_as_it_was_trains_nothing(checkout):
         snakemake(checkout, "--", "all_packed")
         assert images.stat().st_mtime_ns > before
         assert would_run(checkout) == set()
+
+
+def test_a_cell_that_raises_is_not_tried_again(checkout):
+    table = f"results/smoke/tables/exp2/{MATCHED}__p032__seed0.csv"
+    log = checkout / f"results/smoke/notebooks/02_grid_vote__{MATCHED}__p032__seed0.ipynb"
+    failing = in_notebook(source="raise ValueError('no')")
+    with edited(checkout / "notebooks/02_grid_vote.ipynb", failing):
+        done = run(checkout, *command("--", str(checkout / table)))
+    assert done.returncode != 0 and done.stdout.count("Not tried again after its error") == 2
+    assert "ValueError" in log.read_text("utf-8") and "papermill-error" in log.read_text("utf-8")
+    snakemake(checkout, "--", str(checkout / table))
+    assert not list(log.parent.glob("*.failed"))

@@ -98,7 +98,7 @@ def test_a_notebooks_error_comes_last_and_once(shown, tmp_path, capsys, name, sa
     tell(shown, None, logging.ERROR, "WorkflowError: At least one job failed.")
     shown.close()
     shown.close()
-    failed = "failed · audit faces-gan\n" * 2
+    failed = "failed · audit faces-gan\n"  # the second was a further try
     assert capsys.readouterr().err == f"{failed}\n{said.format(path=path)}\n"
 
 

@@ -27,7 +27,8 @@ def pins() -> dict[str, str]:
 def asked() -> list[str]:
     project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
     groups = PROJECT["dependency-groups"]
-    return [*project["dependencies"], *extras["face"], *groups["tools"], *groups["test"]]
+    always = [*project["dependencies"], *groups["tools"], *groups["test"]]
+    return [*always, *extras["face"], *extras["slurm"]]
 
 
 def closure(lines: list[str]) -> set[str]:

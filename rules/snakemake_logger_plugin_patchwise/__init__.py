@@ -22,7 +22,7 @@ from lib.__main__ import ERRORS
 from lib.progress import bar
 
 OURS = {error.__name__ for error in ERRORS}
-TOLD = ("pack", "train")  # whose log ends with what came out
+TOLD = ("pack", "train", "judged")  # whose log ends with what came out
 TARGET = "all_packed"  # no job, but a name for several
 EPOCH = "epoch "  # begins what training says of each epoch
 
@@ -38,6 +38,7 @@ class LogHandler(LogHandlerBase):
         self.jobs: dict[int, SimpleNamespace] = {}
         self.running: dict[int, SimpleNamespace] = {}
         self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.failed: set[str] = set()
         self.wrong: list[str] = []
         self.errors: list[str] = []
         self.line, self.total, self.side_by_side = None, 0, 1
@@ -101,7 +102,9 @@ class LogHandler(LogHandlerBase):
 
     def _failed(self, record: logging.LogRecord) -> None:
         if job := self.running.pop(record.jobid, None):
-            self._write(f"failed · {job.name}")
+            if job.name not in self.failed:  # and not its further tries
+                self._write(f"failed · {job.name}")
+            self.failed.add(job.name)
             self.wrong.append(_sentence(job.logs))
 
     def _write(self, text: str) -> None:
