@@ -5,11 +5,14 @@ Needs root, a Debian's slurm-wlm and munge, and some ten minutes; `make test` le
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import slurm_helpers as slurm
 from clone_helpers import READY, clone, lone
@@ -21,6 +24,7 @@ pytestmark = [
 ]
 # A job is looked at every few seconds, since none lasts a minute.
 OFTEN = "slurm-init-seconds-before-status-checks: 3\n"
+BEGUN: list[subprocess.Popen] = []
 SNAKEMAKE = ("snakemake", "--profile", "profiles/slurm", "--config")
 
 
@@ -33,6 +37,9 @@ def cluster() -> Iterator[None]:
         slurm.start()
         yield
     finally:
+        for process in BEGUN:
+            if process.poll() is None:  # of a test that failed
+                os.killpg(process.pid, signal.SIGKILL)
         slurm.stop()
 
 
@@ -48,10 +55,12 @@ def checkout(tmp_path_factory) -> Path:
 def begin(checkout: Path, *command: str, **given: str) -> subprocess.Popen:
     """Starts a command in the clone, with variables; all it prints goes into a file beside it."""
     with (checkout.parent / "said.txt").open("w") as said:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=checkout, env=lone(checkout, checkout.parent) | given,
             start_new_session=True, stdout=said, stderr=subprocess.STDOUT,
         )  # fmt: skip
+    BEGUN.append(process)
+    return process
 
 
 def end(checkout: Path, process: subprocess.Popen) -> tuple[int, str]:
@@ -71,8 +80,12 @@ def of_rule(rule: str, state: str = "") -> dict[str, dict[str, str]]:
 
 def seen_gpus() -> list[str]:
     """What the trainings that run on the node see of its GPUs."""
-    commands = [p for p in slurm.on_node() if p.cmdline()[1:4] == ["-m", "lib", "train"]]
-    return [process.environ()["CUDA_VISIBLE_DEVICES"] for process in commands]
+    seen = []
+    for process in slurm.on_node():
+        with suppress(psutil.NoSuchProcess):
+            if process.cmdline()[1:4] == ["-m", "lib", "train"]:
+                seen.append(process.environ()["CUDA_VISIBLE_DEVICES"])
+    return seen
 
 
 def training_in_its_second_epoch(checkout: Path) -> str:
@@ -115,6 +128,7 @@ def test_the_tables_are_those_of_one_machine(checkout, tmp_path):
     """Byte for byte, with as many threads: another number of them changes last digits."""
     (config, *_) = checkout.glob("results/smoke/runs/*/plain/p032/seed0/config.json")
     threads = re.search(r"CPU, (\d+) threads", config.read_text("utf-8"))[1]
+    assert int(threads) == min(4, len(os.sched_getaffinity(0)))
     local = ("snakemake", "--profile", "profiles/local", "--config", "study=smoke")
     given = {"PATCHWISE_WORK": str(tmp_path)}
     same = ("--set-threads", f"pack={threads}", f"train={threads}")
