@@ -113,6 +113,11 @@ def highlights() -> list[float]:
     return numbers(rows["clipped highlights",]["ffhq-stylegan2"])
 
 
+def blockiness() -> float:
+    rows = table("sneakers", "What else tells the classes apart", nth=1)
+    return first(rows["blockiness",]["sneakers-stylegan2_ada"])
+
+
 # What faces' tables have.
 
 
@@ -124,6 +129,20 @@ def faces(size: int, rule: str, statistic: str, variant: str = "plain") -> float
     rows = rows[here & first & (rows.patch_size == size) & (rows["rule"] == rule)]
     rows = rows[rows.statistic == statistic]
     return float((rows.value * rows.n_images).sum() / rows.n_images.sum())
+
+
+def sneakers(size: int, rule: str, statistic: str, test: str = "sneakers-stylegan2_ada") -> float:
+    """On all folds' test images, or the other cell's, as a share."""
+    rows = csv("reports/kept/sneakers/tables.csv")
+    rows = rows[(rows.test == test) & (rows.patch_size == size) & (rows["rule"] == rule)]
+    rows = rows[(rows.statistic == statistic) & rows.theta.isna()]
+    return float((rows.value * rows.n_images).sum() / rows.n_images.sum())
+
+
+def images_of_sneakers() -> int:
+    rows = csv("reports/kept/sneakers/tables.csv")
+    rows = rows[(rows.test == rows.train) & (rows.patch_size == 256)]
+    return int(rows.groupby("seed").n_images.first().sum())
 
 
 def xception(size: int, rule: str, theta: float | None = None) -> list[float]:
@@ -451,6 +470,38 @@ HELD = [
         CARD,
         "were right on # to # % in each fold",
         lambda: [min(votes_and_wholes()), max(votes_and_wholes())],
+    ),
+    Held(FOUND, "trained on # images of sneakers", lambda: [images_of_sneakers()]),
+    Held(
+        FOUND,
+        r"right on # % \(AUC [\d.]+\), the vote over patches of 64 px on # % .*? on # %: they",
+        lambda: [
+            100 * sneakers(size, rule, "validated")
+            for size, rule in ((256, "whole"), (64, "grid"), (64, "crops"))
+        ],
+        1,
+    ),
+    Held(
+        FOUND,
+        r"% \(AUC #\), the vote over patches of 64 px on [\d.]+ % \(#\)",
+        lambda: [sneakers(256, "whole", "auc"), sneakers(64, "grid", "auc")],
+        3,
+    ),
+    Held(FOUND, "ranks the images with an AUC of #", lambda: [blockiness()], 2),
+    Held(
+        FOUND,
+        "near chance, with AUCs of # and #:",
+        lambda: [
+            sneakers(size, rule, "auc", "ffhq-stylegan2")
+            for size, rule in ((256, "whole"), (64, "grid"))
+        ],
+        2,
+    ),
+    Held(
+        FOUND,
+        "on the # % that the whole image's network reaches",
+        lambda: [100 * sneakers(256, "whole", "validated", "ffhq-stylegan2")],
+        1,
     ),
     Held(
         FOUND,

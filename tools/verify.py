@@ -34,6 +34,7 @@ def numbers(kept: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
     both = sides[0].join(sides[1], how="outer")
     both["as_kept"] = both["value_made"].between(both["low_kept"], both["high_kept"])
     both["as_kept"] &= both["value_kept"].between(both["low_made"], both["high_made"])
+    both["as_kept"] |= both["value_kept"] == both["value_made"]  # which bias may put outside both
     return both
 
 
