@@ -402,7 +402,7 @@ def test_another_detectors_scores_are_voted_on_and_train_nothing(checkout):
     assert would_run(checkout) == votes
     snakemake(checkout)
     page = (checkout / "reports/smoke/index.html").read_text("utf-8")
-    assert "Another detector&#39;s scores of sim_faces-sim_stylegan2, dice, minus ours" in page
+    assert "Another detector’s scores of sim_faces-sim_stylegan2, dice, minus ours" in page
     assert would_run(checkout) == set()
 
 

@@ -318,12 +318,12 @@ def test_they_stand_beside_ours_in_tables_and_are_called_what_they_are(work, sco
     assert set(rows["variant"]) == {"plain", "cue"} and left_out == []
     by_family = families.by_family(study, rows)
     plain, cue = by_family
-    assert plain.startswith("Trained on") and cue == f"Another detector's scores of {CELL}, cue"
+    assert plain.startswith("Trained on") and cue == f"Another detector’s scores of {CELL}, cue"
     runs = families.runs(study, by_family[cue])
     assert provenance.imported(runs)["column"].tolist() == ["score", "score"]
     assert provenance.imported(families.runs(study, by_family[plain])).empty
     own, other = families.trained(study)
-    assert other.title == cue and list(provenance.budgets([other])) == []
+    assert families.title(other) == cue and list(provenance.budgets([other])) == []
     assert other.learned == [16, 8]
     more = certainty.against(other, own)
     assert more.index.tolist() == [16, 8] and list(more) == ["16 px", "8 px"]

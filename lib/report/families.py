@@ -80,11 +80,19 @@ def by_family(study: Study, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
         networks = runs(study, family) or runs(study, family.assign(variant=PLAIN))
         names = {margins.read_config(run.folder)["model"]["name"] for run in networks}
         backbone = ", ".join(sorted(names)) or "unknown"
-        title = f"Trained on {train}, {variant}, backbone {backbone}"
-        if names == {IMPORTED}:
-            title = f"Another detector's scores of {train}, {variant}"
-        named[title] = family
+        imported = names == {IMPORTED}
+        with_backbone = f", backbone {backbone}" * (not imported)
+        named[_title(train, variant, imported) + with_backbone] = family
     return named
+
+
+def title(family: Family) -> str:
+    """What a family is, by its cell and variant."""
+    return _title(family.train, family.study.variant, family.study.imported)
+
+
+def _title(train: str, variant: str, imported: bool) -> str:
+    return f"{'Another detector’s scores of' if imported else 'Trained on'} {train}, {variant}"
 
 
 def trained(study: Study) -> list[Family]:

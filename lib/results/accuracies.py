@@ -111,12 +111,6 @@ class Family:
         self._drawn = lru_cache(maxsize=None)(self._draws)
         self._known = lru_cache(maxsize=None)(self._learned)
 
-    @property
-    def title(self) -> str:
-        """What the family is, in words."""
-        how = "Another detector's scores of" if self.study.imported else "Trained on"
-        return f"{how} {self.train}, {self.study.variant}"
-
     @cached_property
     def _finished(self) -> set[tuple[int, int]]:
         every = product(self.study.patch_sizes, self.study.seeds)
@@ -184,8 +178,6 @@ class Family:
         # That it was made as the study says was asked when the tables were read.
         path = paths.margins(run.folder, run.train, "validation", "grid")
         held_out = margins.read(path, margins.validated(run))
-        if not len(held_out.labels):  # imported scores may have none
-            return False
         resampled = _resampled(held_out.labels.tobytes(), settings.resamples, (settings.seed,))
         auc = ranking.auc(held_out.margins[0], held_out.labels, resampled)
         return bootstrap.interval(auc[1:])[0] > 0.5
