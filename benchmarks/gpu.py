@@ -73,6 +73,7 @@ def networks(study: str) -> list[Run]:
     """A study's networks, those of the first seed first."""
     plain = reading.load(study)
     every = [plain, *(reading.load(study, name) for name in plain.variants)]
+    every = [each for each in every if not each.imported]
     runs = [
         reading.run(study, *train.split("-"), patch_size=size, seed=seed, variant=each.variant)
         for each in every
