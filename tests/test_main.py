@@ -3,6 +3,9 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import yaml
 from PIL import Image
 
 from lib import __main__, margins
+from lib.data.packing import workers
 from lib.judge import runs
 from lib.networks import training
 from lib.networks.training import DivergedError
@@ -237,6 +241,17 @@ def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
 
     monkeypatch.setattr(training, "train", diverge)
     assert run(capsys, "train", *NETWORK) == (1, "", "the loss is nan in epoch 0\n")
+
+
+def test_the_death_of_a_process_that_reads_counts_as_a_kill(tiny, capsys, monkeypatch):
+    """Which a batch tries again, with more memory."""
+    dead = Future()
+    dead.set_exception(BrokenProcessPool())
+    pool = Mock(submit=Mock(return_value=dead))
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", Mock(return_value=pool))
+    monkeypatch.setattr(workers.Workers, "_worthwhile", lambda self: True)
+    status, said, why = run(capsys, "pack", *CELL)
+    assert status == 137 and said == "" and "a process that read pictures died" in why
 
 
 def test_any_other_error_is_not_hidden(tiny, monkeypatch):

@@ -33,6 +33,8 @@ def cluster() -> Iterator[None]:
     """The Slurm, for as long as the tests run."""
     if lacking := slurm.lacks():
         pytest.exit(lacking, returncode=1)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # to stop the Slurm then, too
     try:
         slurm.start()
         yield
