@@ -1,17 +1,19 @@
-"""Packs a study's cells, trains a network, or judges one's own pictures, without Jupyter.
+"""Packs a study's cells, trains a network, checks both, or judges pictures, without Jupyter.
 
     python -m lib pack --study demo [--dataset sim_faces --gan sim_stylegan2]
     python -m lib train --study demo --dataset sim_faces --gan sim_stylegan2 --patch-size 32
+    python -m lib check --study demo
     python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER] [--part 1/4]
 
-Prints a line for each cell packed, for the network, or for each picture; or what is wrong, and the
-exit status is 1.
+Prints a line for each cell packed, for the network, for all that is checked, or for each picture;
+or what is wrong, and the exit status is 1.
 """
 
 import argparse
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,13 @@ from lib.data.packing.journal import PackingError
 from lib.data.sources.interface import SourceError
 from lib.judge.errors import NetworkError, OutError
 from lib.study import paths, reading
+from lib.study.files import DamagedError
 from lib.study.schema import ParameterError
 from lib.study.study import PLAIN
 
 # Training's DivergedError is a FloatingPointError; to name it would import torch.
 ERRORS = (ParameterError, SourceError, PackingError, MissingExtra, FloatingPointError)
-ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError)
+ERRORS += (packed.PackedError, margins.RunError, DamagedError, NetworkError, OutError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,8 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     packs = commands.add_parser("pack", help="draw a cell's images, or all cells', and pack them")
     network = commands.add_parser("train", help="train and score one network on packed cells")
-    for command, required in ((packs, False), (network, True)):
+    checks = commands.add_parser("check", help="hold what is packed and trained to its digests")
+    for command in (packs, network, checks):
         command.add_argument("--study", required=True, help="a file in params/")
+    for command, required in ((packs, False), (network, True)):
         command.add_argument("--dataset", required=required, help="a cell is <dataset>-<gan>")
         command.add_argument("--gan", required=required)
     splits = "pack all splits, as of the cells that the study trains on; else the test split alone"
@@ -54,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = "judge only the K-th of N parts; a call without it joins what there is"
     judges.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help=job)
     given = vars(parser.parse_args(arguments))
-    begin = {"pack": pack, "train": train, "judge": judge}[given.pop("command")]
-    if begin is not judge and (given["dataset"] is None) != (given["gan"] is None):
+    begin = {"pack": pack, "train": train, "check": check, "judge": judge}[given.pop("command")]
+    if begin is pack and (given["dataset"] is None) != (given["gan"] is None):
         parser.error("--dataset and --gan name a cell together; without both, all cells are packed")
     try:
         for line in begin(**given):
@@ -85,6 +90,26 @@ def train(**given: Any) -> Iterator[str]:
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
     reached = f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}"
     yield f"{run.summary} · {reached}, in {where}"
+
+
+def check(study: str) -> Iterator[str]:
+    """Holds all that is packed and trained of a study to its digests; says what came out."""
+    loaded = reading.load(study)
+    runs = sorted(paths.results(study).glob("runs/*/*/*/seed*[0-9]/config.json"))
+    held = {run.parent: partial(margins.check, run.parent) for run in runs}
+    cells = {
+        paths.packed(study, cell): partial(packed.check, loaded, cell) for cell in loaded.cells
+    }
+    held |= {folder: hold for folder, hold in cells.items() if folder.exists()}
+    wrong = 0
+    for folder, hold in held.items():
+        try:
+            yield f"{hold()}: {folder.relative_to(paths.work())}"
+        except ERRORS as error:
+            wrong += 1
+            yield str(error)
+    if wrong:
+        raise DamagedError(f"{wrong} of {len(held)} are not as recorded")
 
 
 def judge(

@@ -14,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lib import margins
 from lib.networks.own_network import OwnNetwork
+from lib.study import files
 from lib.study.own_code import is_own
 from lib.study.schema import Model, ParameterError, Quirks
 
@@ -88,7 +90,8 @@ class PatchNet(nn.Module):
 
     def load(self, path: Path) -> "PatchNet":
         """Reads the backbone's weights, such as a finished run's best or last; returns itself."""
-        self.backbone.load_state_dict(load_file(path))
+        with files.reading(path, margins.anew(path)):
+            self.backbone.load_state_dict(load_file(path))
         return self
 
     def logits(self, patches: Tensor, precision: torch.dtype = torch.float32) -> Tensor:

@@ -32,7 +32,7 @@ from lib.networks.replayed import Replayed
 from lib.networks.scoring import ScoringSet, score, scoring_sets, shown
 from lib.patches import cut
 from lib.progress import bar
-from lib.study import paths
+from lib.study import files, paths
 from lib.study.run import Run
 
 CHECK_EVERY = 50  # batches between two looks at whether the loss is still a number
@@ -69,8 +69,7 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
     with FileLock(run.folder.with_name(f".{run.folder.name}.lock")):
         if run.is_finished:
             margins.refuse_mixing(run.folder, config)
-            shutil.rmtree(run.folder / "epochs", ignore_errors=True)  # which a kill may have left
-            return run.folder
+            return _close(run.folder)
         draft = paths.beside(run.folder)
         if (draft / "config.json").is_file():
             margins.refuse_mixing(draft, config)
@@ -85,8 +84,14 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         _Session(run, draft, stepper, batches, sets).complete(watch)
         shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
         draft.rename(run.folder)
-        shutil.rmtree(run.folder / "epochs")
-    return run.folder
+        return _close(run.folder)
+
+
+def _close(folder: Path) -> Path:
+    """Clears a finished run of what only its making needed, and records its files, last of all."""
+    shutil.rmtree(folder / "epochs", ignore_errors=True)
+    files.record(folder)
+    return folder
 
 
 def _batches(run: Run, data: Packed) -> Batches:

@@ -124,7 +124,7 @@ def test_a_run_holds_what_the_contract_says():
     assert crops.margins.shape == (3, 6, 5) and crops.origins.shape == (6, 5, 2)
     assert crops.image_index.tolist() == list(range(8, 14))  # after the eight test images
     found = {p.relative_to(run.folder).as_posix() for p in run.folder.rglob("*") if p.is_file()}
-    expected = {"config.json", "history.csv", "best.safetensors", "last.safetensors"}
+    expected = {"config.json", "history.csv", "best.safetensors", "last.safetensors", "files.json"}
     for kind in ("grid", "crops"):
         expected |= {f"margins/{cell}/test-{kind}.safetensors" for cell in CELLS}
         expected |= {f"margins/{CELLS[0]}/validation-{kind}.safetensors"}

@@ -4,7 +4,6 @@ Images are split before any patch is cut, and the test split is drawn first: a c
 tested on has the very test split that it would have if it were trained on.
 """
 
-import hashlib
 import itertools
 import json
 import shutil
@@ -22,7 +21,7 @@ from lib.data.packing.journal import Draft, write_header
 from lib.data.packing.selection import Drawing
 from lib.data.packing.workers import Workers
 from lib.progress import bar
-from lib.study import paths
+from lib.study import files, paths
 from lib.study.schema import Altered
 from lib.study.study import Study
 
@@ -43,13 +42,13 @@ def pack(study: Study, cell: str, *, train: bool = False) -> str:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{cell}.lock")):
         why = packed.stale(study, cell, train=train)
-        if why is None:
-            return "found"
-        if isinstance(given, Altered):
+        if why is not None and isinstance(given, Altered):
             _alter(folder, study, cell, given)
-        else:
+        elif why is not None:
             _draw(folder, study, cell, packed.needed_splits(study, cell, train))
-        return f"packed again: {why}" if why else "packed"
+        for scaffold in ("journal.jsonl", "recipe.json"):  # which a kill may have left
+            (folder / scaffold).unlink(missing_ok=True)
+        return f"packed again: {why}" if why else "found" if why is None else "packed"
 
 
 def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> None:
@@ -86,8 +85,6 @@ def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     table[columns].to_parquet(draft.folder / "manifest.parquet", index=False)
     table[FACTS].to_parquet(draft.folder / "files.parquet", index=False)
     _finish(draft.folder, folder, recipe, classes)
-    for scaffold in ("journal.jsonl", "recipe.json"):
-        (folder / scaffold).unlink()
 
 
 def _alter(folder: Path, study: Study, cell: str, how: Altered) -> None:
@@ -113,16 +110,12 @@ def _alter(folder: Path, study: Study, cell: str, how: Altered) -> None:
 def _finish(draft: Path, folder: Path, recipe: dict[str, Any], classes: dict[str, Any]) -> None:
     """Writes what is to be known of a packed cell, and gives it its final name.
 
-    Its hashes are the SHA-256 of each split's names, labels, folds and pixels.
+    That is its hashes, and the SHA-256 of its tables.
     """
-    pixels, hashes = np.load(draft / "images.npy", mmap_mode="r"), {}
-    for split, rows in pd.read_parquet(draft / "manifest.parquet").groupby("split"):
-        digest = hashlib.sha256("\n".join(rows["image_id"]).encode())
-        told = rows[[name for name in ("label", *FOLDS) if name in rows]]
-        for row, numbers in zip(rows.index, told.itertuples(index=False), strict=True):
-            digest.update(bytes(numbers) + pixels[row].tobytes())
-        hashes[str(split)] = digest.hexdigest()
-    side = {"recipe": recipe, "hashes": hashes, **classes}
+    images = np.load(draft / "images.npy", mmap_mode="r")
+    hashes = packed.hashes(images, pd.read_parquet(draft / "manifest.parquet"))
+    tables = {name: files.digest(draft / name) for name in packed.TABLES}
+    side = {"recipe": recipe, "hashes": hashes, "tables": tables, **classes}
     (draft / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
     if folder.exists():
         shutil.rmtree(folder)

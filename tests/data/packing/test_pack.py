@@ -222,9 +222,9 @@ def test_the_files_facts_stand_beside_the_manifest(make_study, pictures):
 
 def test_a_cell_without_the_files_facts_is_packed_again(make_study, pictures):
     ensure(make_study(), CELL)
-    (paths.packed("tiny", CELL) / "files.parquet").unlink()
-    how = pack.pack(make_study(), CELL)
-    assert how == "packed again: what its files were was not kept"
+    facts = paths.packed("tiny", CELL) / "files.parquet"
+    facts.unlink()
+    assert pack.pack(make_study(), CELL) == f"packed again: {facts} is missing"
     assert len(load(make_study(), CELL).files) == 2 * WANTED
 
 
@@ -305,7 +305,7 @@ def test_what_is_packed_is_found(make_study, pictures, loaded):
 def test_other_parameters_pack_again_and_say_why(make_study, pictures, draw, changes, why):
     draw("stones", 12)
     ensure(make_study(), CELL)
-    with pytest.raises(PackedError, match=rf"out of date \({why}\)(.|\n)*python -m lib pack "):
+    with pytest.raises(PackedError, match=rf"cannot be used \({why}\)(.|\n)*python -m lib pack "):
         load(make_study(**changes), CELL)
     assert pack.pack(make_study(**changes), CELL) == f"packed again: {why}"
     fresh = ensure(make_study(**changes, name="fresh"), CELL)
