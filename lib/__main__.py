@@ -43,9 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checks = commands.add_parser("check", help="hold what is packed and trained to its digests")
     for command in (packs, network, checks):
         command.add_argument("--study", required=True, help="a file in params/")
+    code = "what a batch knows the code by: what other code made, or a network of other "
+    code += "parameters, is made anew"
     for command, required in ((packs, False), (network, True)):
         command.add_argument("--dataset", required=required, help="a cell is <dataset>-<gan>")
         command.add_argument("--gan", required=required)
+        command.add_argument("--code", help=code)
     splits = "pack all splits, as of the cells that the study trains on; else the test split alone"
     packs.add_argument("--train", action="store_true", help=splits)
     network.add_argument("--patch-size", required=True, type=int, help="px")
@@ -71,22 +74,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def pack(study: str, dataset: str | None, gan: str | None, *, train: bool) -> Iterator[str]:
+def pack(
+    study: str, dataset: str | None, gan: str | None, *, train: bool, code: str | None
+) -> Iterator[str]:
     """Packs a cell, or all of the study, and says of each what was done."""
     loaded = reading.load(study)
     names = [reading.cell(study, dataset, gan)[1]] if dataset else loaded.cells
     for name in names:
-        how, folder = packing.pack(loaded, name, train=train), paths.packed(study, name)
+        folder = paths.packed(study, name)
+        how = packing.pack(loaded, name, train=train, code=code)
         count, size = packed.read(folder).images.shape[:2]
         yield f"{how}: {count} images of {size} px in {folder.relative_to(paths.work())}"
 
 
-def train(**given: Any) -> Iterator[str]:
+def train(code: str | None = None, **given: Any) -> Iterator[str]:
     """Trains and scores a network, goes on with it or finds it finished; says where it lies."""
     from lib.networks import training
 
     run = reading.run(**given)
-    where = training.train(run).relative_to(paths.work())
+    where = training.train(run, code=code).relative_to(paths.work())
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
     reached = f"{100 * best:.1f} % of validation patches judged rightly in epoch {epoch}"
     yield f"{run.summary} · {reached}, in {where}"

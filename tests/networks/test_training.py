@@ -225,6 +225,23 @@ def test_a_finished_run_is_opened_not_trained_again():
     assert not (run.folder / "epochs").exists()
 
 
+def test_a_batch_keeps_what_the_same_code_made_and_makes_the_rest_anew():
+    """By hand all that differs is refused; in a batch, which tells its code, it is replaced."""
+    run, trained = small_run(), []
+    watch = lambda history: trained.append(len(history))  # noqa: E731
+    train(run, watch=watch)
+    for code in (None, "a", "a", None):  # what was made without a code is the first batch's
+        train(run, watch=watch, code=code)
+    assert trained == [1, 2, 3]
+    train(run, watch=watch, code="b")
+    assert trained == [1, 2, 3] * 2
+    other = small_run(training={"epochs": 1, "batch_size": 8, "patches_per_epoch": 30})
+    train(other, watch=watch, code="b")
+    assert trained == [*[1, 2, 3] * 2, 1] and len(margins.history(other)) == 1
+    train(other, watch=watch, code="b")
+    assert len(trained) == 7
+
+
 def test_an_interrupted_run_goes_on_after_a_thousand_epochs(tmp_path):
     network = classifier.PatchNet(Model(name="test_resnet"), seed=0)
     optimizer = torch.optim.Adam(network.parameters())

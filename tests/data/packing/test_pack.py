@@ -98,7 +98,7 @@ def test_the_contracts_files(make_study, pictures, work):
     packed = load(make_study(), CELL)
     folder = work / "work" / "data" / "packed" / "tiny" / CELL
     assert sorted(p.name for p in folder.iterdir()) == [
-        *("files.parquet", "images.npy", "manifest.parquet", "packed.json"),
+        *("files.json", "files.parquet", "images.npy", "manifest.parquet", "packed.json"),
     ]
     assert [p.name for p in folder.parent.iterdir() if not p.name.startswith(".")] == [CELL]
     images = np.load(folder / "images.npy", mmap_mode="r")
@@ -570,6 +570,22 @@ def test_a_line_that_a_kill_cut_short_is_drawn_again(make_study, pictures, loade
     packed = ensure(make_study(), CELL)
     assert len(loaded) == 2 * WANTED - 4
     assert_same(packed, unbroken)
+
+
+def test_what_a_kill_leaves_of_the_making_goes(make_study, pictures, loaded):
+    ensure(make_study(), CELL)
+    left = paths.packed("tiny", CELL) / "journal.jsonl"
+    left.touch()
+    assert pack.pack(make_study(), CELL) == "found" and not left.exists()
+
+
+def test_what_other_code_packed_is_packed_again_for_a_batch(make_study, pictures, loaded):
+    """What was packed without a code is taken for the first batch's."""
+    assert pack.pack(make_study(), CELL) == "packed"
+    for code in (None, "a", "a", None):
+        assert pack.pack(make_study(), CELL, code=code) == "found"
+    assert pack.pack(make_study(), CELL, code="b") == "packed again: the code changed"
+    assert pack.pack(make_study(), CELL, code="b") == "found"
 
 
 def test_a_draft_of_other_parameters_is_not_gone_on_with(make_study, pictures, loaded):
