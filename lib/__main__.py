@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from lib import margins
 from lib.data import packed
 from lib.data.faces import MissingExtra
@@ -70,8 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line, flush=True)
     except ERRORS as error:
         print(error, file=sys.stderr)
-        return 1
-    return 0
+    except (OSError, SafetensorError) as error:
+        print(paths.refused(error), file=sys.stderr)
+    except MemoryError as error:
+        print(f"not enough memory: {error}. Ask for less in the study's file", file=sys.stderr)
+    else:
+        return 0
+    return 1
 
 
 def pack(

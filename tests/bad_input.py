@@ -221,4 +221,86 @@ DAMAGED = [
     Bad("labels flipped before", flipped_labels_of_before, CHECK, "holds other labels or pixels"),
 ]  # fmt: skip
 
-KINDS = [*DAMAGED]
+SIMULATED = {"kind": "simulated", "content": "sim_faces"}
+SIMULATED = {CELL: {"real": SIMULATED, "fake": {**SIMULATED, "generator": "sim_progan"}}}
+
+
+def edit(**changes: object) -> Callable[[Place], object]:
+    return lambda place: place.edit(**changes)
+
+
+def instead(old: str, new: str | bytes) -> Callable[[Place], object]:
+    """The study's file with other words in it."""
+    new = new.encode() if isinstance(new, str) else new
+
+    def make(place: Place) -> None:
+        text = place.study.read_bytes()
+        assert old.encode() in text
+        place.study.write_bytes(text.replace(old.encode(), new))
+
+    return make
+
+
+def bomb(place: Place) -> None:
+    """A title of 10⁹ letters, in lists of lists."""
+    lists = ["title:", "- &a [x, x, x, x, x, x, x, x, x, x]"]
+    for this, other in zip("bcdefghi", "abcdefgh", strict=True):
+        lists.append(f"- &{this} [{', '.join([f'*{other}'] * 10)}]")
+    instead("title: Tiny", "\n".join(lists))(place)
+
+
+def real(path: str) -> Callable[[Place], object]:
+    """The study with photographs elsewhere."""
+    return edit(**{f"cells__{CELL}__real__path": path})
+
+
+def pipe(place: Place) -> None:
+    os.mkfifo(place.root / "pipe")
+    real(str(place.root / "pipe"))(place)
+
+
+TRAIN_1 = (*TRAIN, "--seed", "1")
+BLUR, TEST = f"cells__{BLURRED}__blur", "data__per_class__test"
+SMALL = {"cells": SIMULATED, "data__image_size": 16, "patch_sizes": [16]}
+LARGE = {"cells": SIMULATED, "data__image_size": 256, "patch_sizes": [64], TEST: 10**7}
+CROPS, NOTHING = {"crops_per_image": 10**12 + 1}, lambda _: None
+
+STUDIES = [
+    Bad("a study in Latin-1", instead("Tiny", b"Caf\xe9"), PACK, "params/tiny.yaml: not YAML"),
+    Bad("a study of bytes", lambda p: p.study.write_bytes(bytes(range(256))), PACK, "not YAML"),
+    Bad("a number as a key", instead("title:", "5: x\ntitle:"), PACK, "got '5' as a key"),
+    Bad("no key at all", instead("title:", "~: x\ntitle:"), PACK, "as a key"),
+    Bad("a key twice", instead("title:", "title: x\ntitle:"), PACK, "'title' stands there twice"),
+    Bad("a day that is not", instead("Tiny", "2020-13-45"), PACK, "not YAML: month must be"),
+    Bad("a number that is not", instead("Tiny", "!!int x"), PACK, "params/tiny.yaml: not YAML"),
+    Bad("3,000 brackets", instead("Tiny", "[" * 3000), PACK, "params/tiny.yaml: not YAML"),
+    Bad("an alias bomb", bomb, PACK, "title: got [['x', "),
+    Bad("5,000 digits", instead("epochs: 2", f"epochs: 0x{'f' * 5000}"), PACK, "training.epochs"),
+    Bad("blur of 1e30", edit(**{BLUR: 1e30}), PACK, f"cells.{BLURRED}.blur: got 1e+30; allowed"),
+    Bad("10¹² pictures", edit(**{TEST: 10**12}), PACK, "per_class.test: got 1000000000000"),
+    Bad("10⁷ simulated pictures", edit(**LARGE), PACK, "packing needs"),
+    Bad("10¹³ resamples", edit(bootstrap__resamples=10**13), PACK, "bootstrap.resamples: got 1000"),
+    Bad("10¹² crops", edit(voting=CROPS), PACK, "voting.crops_per_image: got 1000"),
+    Bad("10¹² epochs", edit(training__epochs=10**12), PACK, "training.epochs: got 1000"),
+    Bad("10¹³ patches", edit(training__min_patches_per_epoch=10**13), PACK, "_per_epoch: got 1000"),
+    Bad("10³⁰ a batch", edit(training__batch_size=10**30), PACK, "training.batch_size: got 1000"),
+    Bad("a seed of 2⁴⁴", edit(seeds=[2**44]), PACK, "seeds.0: got 17592186044416"),
+    Bad("a data seed of 10³⁰", edit(data__seed=10**30), PACK, "data.seed: got 1000"),
+    Bad("a seed of 2⁴⁴", NOTHING, (*TRAIN, "--seed", str(2**44)), "seed: got 17592186044416"),
+    Bad("a seed of 10³⁰", NOTHING, (*TRAIN, "--seed", str(10**30)), "seed: got 1000"),
+    Bad("10⁹ px", edit(data__image_size=1000000007), PACK, "data.image_size: got 1000000007"),
+    Bad("simulated images of 16 px", edit(**SMALL), PACK, "data.image_size: got 16"),
+    Bad("no network", edit(seeds=[1], model__pretrained=True), TRAIN_1, "cannot be had"),
+]
+
+SOURCES = [
+    Bad("a pipe as a folder", pipe, PACK, "pipe: neither a folder nor a file"),
+    Bad("a device as a folder", real("/dev/zero"), PACK, "/dev/zero: neither a folder nor a file"),
+    Bad("a user who is not", real("~nobody_at_all/x"), PACK, "path: got '~nobody_at_all/x'"),
+    Bad("a path of 5,000 letters", real("x" * 5000), PACK, "no path: File name too long"),
+    Bad("a zero byte in a path", real("a\0b"), PACK, "no path: embedded null byte"),
+    Bad("no path", real(""), PACK, "real.path: got ''"),
+    Bad("no such folder", real("nowhere"), PACK, "nowhere: there is no such folder or zip"),
+]
+
+KINDS = [*DAMAGED, *STUDIES, *SOURCES]

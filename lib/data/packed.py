@@ -6,6 +6,7 @@ parameters, is an error that names the command which makes it.
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,8 +191,8 @@ def _moved(study: Study, cell: str, name: str, side: dict[str, Any]) -> bool:
     source, packed_from = getattr(study.cells[cell], name).model_dump(), side[name]["source"]
     if source.get("path") is None or not Path(packed_from).is_absolute():
         return False  # a source may be called otherwise than by its path
-    now = paths.data_root() / Path(source["path"]).expanduser()
-    return now.exists() and str(now) != packed_from
+    now = paths.below_data(source["path"])
+    return os.path.exists(now) and str(now) != packed_from
 
 
 def _side(folder: Path) -> dict[str, Any]:
