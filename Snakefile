@@ -16,7 +16,7 @@ import os
 import sys
 
 from lib.data import cells
-from lib.study import paths, reading
+from lib.study import files, paths, reading
 from lib.study.run import Run
 from lib.study.schema import ParameterError, split_cell
 from lib.study.study import PLAIN
@@ -62,9 +62,9 @@ RUNS += [
 
 
 def networks(*trains):
-    """The folders of all networks that are trained on some cells."""
+    """What all networks that are trained on some cells wrote last."""
     own = [run for run in RUNS if run.variant == run.study.networks and run.train in trains]
-    return [str(run.folder) for run in own if not run.study.imported]
+    return [str(run.folder / files.RECORD) for run in own if not run.study.imported]
 
 
 def results(run):
@@ -81,12 +81,12 @@ def results(run):
     return [str(file) for n, tested in made for file in (tested.table(n), tested.verdicts(n))]
 
 
-# What jobs make. Of a packed cell it is what is written last; it is small, so that Snakemake compares
-# its contents: what is packed again as it was trains nothing anew once packing is done, for which
-# `make study` asks for `all_packed` first.
+# What jobs make. Of a packed cell and a network it is what is written last; it is small, so that
+# Snakemake compares its contents: what is packed again as it was trains nothing anew once packing is
+# done, for which `make study` asks for `all_packed` first.
 PACKED = str(paths.packed(NAME, "{cell}") / "packed.json")
 AUDIT = str(RESULTS / "audit" / "{cell}" / "cues.csv")
-NETWORK = str(RESULTS / "runs" / "{train}" / "{variant}" / "p{size}" / "seed{seed}")
+NETWORK = str(RESULTS / "runs" / "{train}" / "{variant}" / "p{size}" / "seed{seed}" / files.RECORD)
 TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
 PLACES = str(RESULTS / "tables" / "a3" / "{train}__{which}.csv")
 EFFECTS = str(RESULTS / "tables" / "a1" / "{train}.csv")

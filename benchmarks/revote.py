@@ -39,8 +39,8 @@ def store(run: Run, epochs: int, images: int, patches: int) -> None:
     """Lays down a finished run of synthetic margins: fakes lie a little higher."""
     generator, labels = np.random.default_rng(0), np.arange(images, dtype=np.uint8) % 2
     run.folder.mkdir(parents=True)
-    config = json.dumps(margins.config(run, {}, precision="fp32", device="none"))
-    (run.folder / "config.json").write_text(config, "utf-8")
+    config = margins.config(run, {run.train: {"test": ""}}, precision="fp32", device="none")
+    (run.folder / "config.json").write_text(json.dumps(config), "utf-8")
     history = pd.DataFrame({"epoch": range(epochs), "validation_accuracy": 0.5})
     history.to_csv(run.folder / "history.csv", index=False)
     for kind, count in (("grid", patches), ("crops", patches + 1)):

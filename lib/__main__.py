@@ -1,13 +1,14 @@
-"""Packs cells, trains a network, imports another detector's scores, or judges pictures.
+"""Packs cells, trains networks, imports scores, checks all of these, or judges pictures.
 
     python -m lib pack --study demo [--dataset sim_faces --gan sim_stylegan2]
     python -m lib train --study demo --dataset sim_faces --gan sim_stylegan2 --patch-size 32
     python -m lib import SCORES.csv --study demo --dataset sim_faces --gan sim_stylegan2 --name cue
+    python -m lib check --study demo
     python -m lib judge PICTURES [PICTURES ...] [--network FOLDER] [--out FOLDER] [--part 1/4]
 
-Needs no Jupyter. Prints a line for each cell packed, for each epoch, for each run of scores, or for
-each picture; or what is wrong, and the exit status is 1, or 137, as of what is killed, where a
-process that reads pictures died.
+Needs no Jupyter. Prints a line for each cell packed, for each epoch, run of scores, for all
+that is checked, or for each picture; or what is wrong, and the exit status is 1, or 137, as of what
+is killed, where a process that reads pictures died.
 """
 
 import argparse
@@ -15,10 +16,12 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from safetensors import SafetensorError
 
 from lib import imported, margins
 from lib.data import packed
@@ -28,14 +31,15 @@ from lib.data.packing.journal import PackingError
 from lib.data.sources.interface import SourceError
 from lib.judge.errors import NetworkError, OutError
 from lib.study import paths, reading
+from lib.study.files import DamagedError
 from lib.study.schema import ParameterError
 from lib.study.study import PLAIN
 
 # Training's DivergedError is a FloatingPointError; to name it would import torch. Of a training on
 # several devices, ChildProcessError tells what went wrong.
 ERRORS = (ParameterError, SourceError, PackingError, MissingExtra, FloatingPointError)
-ERRORS += (packed.PackedError, margins.RunError, NetworkError, OutError, imported.ScoresError)
-ERRORS += (ChildProcessError,)
+ERRORS += (packed.PackedError, margins.RunError, DamagedError, NetworkError, OutError)
+ERRORS += (imported.ScoresError, ChildProcessError)
 
 COLUMNS = "columns image; score (fake above 0) or probability; of patches also row and column, px"
 
@@ -48,10 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     network = commands.add_parser("train", help="train and score one network on packed cells")
     scores = commands.add_parser("import", help="store another detector's scores as a run")
     scores.add_argument("file", type=Path, metavar="SCORES.csv", help=COLUMNS)
-    for command, required in ((packs, False), (network, True), (scores, True)):
+    checks = commands.add_parser("check", help="hold what is packed and trained to its digests")
+    for command in (packs, network, scores, checks):
         command.add_argument("--study", required=True, help="a file in params/")
+    code = "what a batch knows the code by: what other code made, or a network of other "
+    code += "parameters, is made anew"
+    for command, required in ((packs, False), (network, True)):
         command.add_argument("--dataset", required=required, help="a cell is <dataset>-<gan>")
         command.add_argument("--gan", required=required)
+        command.add_argument("--code", help=code)
     splits = "pack all splits, as of the cells that the study trains on; else the test split alone"
     packs.add_argument("--train", action="store_true", help=splits)
     network.add_argument("--patch-size", required=True, type=int, help="px")
@@ -66,36 +75,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     job = "judge only the K-th of N parts; a call without it joins what there is"
     judges.add_argument("--part", type=_part, default=(1, 1), metavar="K/N", help=job)
     given = vars(parser.parse_args(arguments))
-    begin = {"pack": pack, "train": train, "import": stored, "judge": judge}[given.pop("command")]
-    if begin is not judge and (given["dataset"] is None) != (given["gan"] is None):
+    begin = {"pack": pack, "train": train, "import": stored, "check": check, "judge": judge}
+    begin = begin[given.pop("command")]
+    if begin is pack and (given["dataset"] is None) != (given["gan"] is None):
         parser.error("--dataset and --gan name a cell together; without both, all cells are packed")
     try:
         for line in begin(**given):
             print(line, flush=True)
     except ERRORS as error:
         print(error, file=sys.stderr)
-        return 137 if isinstance(error.__context__, BrokenProcessPool) else 1
-    return 0
+        if isinstance(error.__context__, BrokenProcessPool):
+            return 137
+    except (OSError, SafetensorError) as error:
+        print(paths.refused(error), file=sys.stderr)
+    except MemoryError as error:
+        print(f"not enough memory: {error}. Ask for less in the study's file", file=sys.stderr)
+    else:
+        return 0
+    return 1
 
 
-def pack(study: str, dataset: str | None, gan: str | None, *, train: bool) -> Iterator[str]:
+def pack(
+    study: str, dataset: str | None, gan: str | None, *, train: bool, code: str | None
+) -> Iterator[str]:
     """Packs a cell, or all of the study, and says of each what was done."""
     loaded = reading.load(study)
     names = [reading.cell(study, dataset, gan)[1]] if dataset else loaded.cells
     for name in names:
-        how, folder = packing.pack(loaded, name, train=train), paths.packed(study, name)
+        folder = paths.packed(study, name)
+        how = packing.pack(loaded, name, train=train, code=code)
         count, size = packed.read(folder).images.shape[:2]
         yield f"{how}: {count} images of {size} px in {folder.relative_to(paths.work())}"
 
 
-def train(**given: Any) -> Iterator[str]:
+def train(code: str | None = None, **given: Any) -> Iterator[str]:
     """Trains and scores a network, goes on with it or finds it finished; says where it lies."""
     from lib.networks import devices, training
 
     run = reading.run(**given)
     if run.study.imported:
         raise ParameterError(f"variant: {run.variant!r} is another detector's scores; none trains")
-    if devices.launch(run.study.training, given):  # in processes, of which the first said the rest
+    told = given | ({"code": code} if code else {})
+    if devices.launch(run.study.training, told):  # in processes, of which the first said the rest
         return
     epochs = run.study.training.epochs
 
@@ -105,7 +126,8 @@ def train(**given: Any) -> Iterator[str]:
         print(f"{now}, {100 * row['validation_accuracy']:.1f} % {right}", flush=True)
 
     with devices.group():
-        where = training.train(run, tell if devices.RANK == 0 else None).relative_to(paths.work())
+        watch = tell if devices.RANK == 0 else None
+        where = training.train(run, watch, code).relative_to(paths.work())
     if devices.RANK > 0:
         return
     best, epoch = margins.history(run)["validation_accuracy"].max(), margins.validated(run)
@@ -122,6 +144,26 @@ def stored(file: Path, study: str, dataset: str, gan: str, name: str) -> Iterato
         yield f"{run.summary} · {right:.1f} % of test patches judged rightly, in {where}"
     if unknown:
         yield f"Left out, images that the cell does not have: {len(unknown)}, such as {unknown[0]}"
+
+
+def check(study: str) -> Iterator[str]:
+    """Holds all that is packed and trained of a study to its digests; says what came out."""
+    loaded = reading.load(study)
+    runs = sorted(paths.results(study).glob("runs/*/*/*/seed*[0-9]/config.json"))
+    held = {run.parent: partial(margins.check, run.parent) for run in runs}
+    cells = {
+        paths.packed(study, cell): partial(packed.check, loaded, cell) for cell in loaded.cells
+    }
+    held |= {folder: hold for folder, hold in cells.items() if folder.exists()}
+    wrong = 0
+    for folder, hold in held.items():
+        try:
+            yield f"{hold()}: {folder.relative_to(paths.work())}"
+        except ERRORS as error:
+            wrong += 1
+            yield str(error)
+    if wrong:
+        raise DamagedError(f"{wrong} of {len(held)} are not as recorded")
 
 
 def judge(

@@ -17,7 +17,7 @@ from scipy.special import logit
 from lib import margins
 from lib.data.packed import Packed, load
 from lib.patches import grid_origins
-from lib.study import paths, reading
+from lib.study import files, paths, reading
 from lib.study.errors import shown
 from lib.study.run import Run
 from lib.study.schema import ParameterError
@@ -151,4 +151,5 @@ def _write(
     pd.DataFrame([history]).to_csv(draft / "history.csv", index=False)
     (draft / paths.SCORES).write_bytes(content)
     (draft / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
+    files.record(draft, None)
     draft.rename(run.folder)

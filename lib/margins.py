@@ -14,7 +14,7 @@ import pandas as pd
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from lib.study import own_code, paths
+from lib.study import files, own_code, paths
 from lib.study.run import Run
 
 # What a config records that does not forbid going on with a run.
@@ -91,13 +91,14 @@ def stored_precision(run: Run) -> str | None:
     """With `precision: auto`, what a run already decided, finished or not: it keeps to it."""
     for folder in (run.folder, paths.beside(run.folder)):
         if run.study.training.precision == "auto" and (folder / "config.json").is_file():
-            return read_config(folder)["precision"]
+            return read_config(folder).get("precision")
     return None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """A run's stored config."""
-    return json.loads((folder / "config.json").read_text("utf-8"))
+    with files.reading(folder / "config.json", anew(folder)):
+        return dict(json.loads((folder / "config.json").read_text("utf-8")))
 
 
 def require(run: Run) -> Path:
@@ -113,7 +114,9 @@ def require(run: Run) -> Path:
 
 def history(run: Run) -> pd.DataFrame:
     """A row per epoch of a finished run: loss, accuracies, seconds."""
-    return pd.read_csv(require(run) / "history.csv")
+    path = require(run) / "history.csv"
+    with files.reading(path, anew(run.folder)):
+        return pd.read_csv(path).astype({"epoch": int, "validation_accuracy": float})
 
 
 def validated_epoch(accuracies: np.ndarray) -> int:
@@ -136,7 +139,7 @@ def save(path: Path, margins: Margins, *, packed_hash: str, crops_seed: int) -> 
 
 def read(path: Path, epoch: int | None = None) -> Margins:
     """Reads one margins file, or of its margins those of one epoch alone."""
-    with safe_open(path, framework="numpy") as file:
+    with files.reading(path, anew(path)), safe_open(path, framework="numpy") as file:
         names = set(Margins.__annotations__) - {"margins"}
         tensors = {name: file.get_tensor(name) for name in names}
         if epoch is None:
@@ -153,18 +156,65 @@ def load(
 
     `split` may be `validation` of the training cell, and `kind` may be `crops`. Raises RunError if
     they are not there, naming the command that makes them; if the run was made with other
-    parameters, naming them; if they hold NaN.
+    parameters, naming them; else as `stored`.
     """
     refuse_mixing(require(run), protocol(run))
+    return stored(run, cell, split, kind, epoch)
+
+
+def stored(
+    run: Run, cell: str, split: str, kind: str = "grid", epoch: int | None = None
+) -> Margins:
+    """As `load`, of a run of which it is known that it was made as its study says.
+
+    Raises RunError if there are no such margins, if they hold NaN, or if they are of other images
+    than the run was made with, or than are packed now.
+    """
     path = paths.margins(run.folder, cell, split, kind)
     if not path.is_file():
         folder = run.folder / "margins"
-        files = [f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*.safetensors"))]
-        raise RunError(f"{path}: no such margins; the run has {', '.join(files) or 'none'}")
+        there = [f.relative_to(folder).as_posix() for f in sorted(folder.rglob("*.safetensors"))]
+        raise RunError(f"{path}: no such margins; the run has {', '.join(there) or 'none'}")
     margins = read(path, epoch)
     if not np.isfinite(margins.margins).all():
-        raise RunError(f"{path}: holds margins that are not finite numbers; delete the run")
+        raise RunError(f"{path}: holds margins that are not finite numbers{anew(run.folder)}")
+    _hold(path)
     return margins
+
+
+def _hold(path: Path) -> None:
+    """Raises RunError unless margins are of the images that their run was made with, packed now."""
+    folder, cell, split = path.parents[2], path.parent.name, path.stem.partition("-")[0]
+    with files.reading(path, anew(path)), safe_open(path, framework="numpy") as file:
+        scored = file.metadata()["packed_hash"]
+    made = read_config(folder)
+    with files.reading(folder / "config.json", anew(folder)):
+        hashes = {"their run": made["packed"].get(cell, {})}
+        side = paths.packed(made["study"], cell) / "packed.json"
+    if side.is_file():  # votes need no images
+        with files.reading(side, ". Pack it anew: python -m lib pack"):
+            hashes[str(side.parent)] = json.loads(side.read_text("utf-8"))["hashes"]
+    for where, known in hashes.items():
+        if scored != known.get(split, known.get("test")):  # with folds there is no other split
+            raise RunError(f"{path}: are of other images than {where} has{anew(path)}")
+
+
+def check(folder: Path) -> str:
+    """Raises DamagedError or RunError unless a finished run is as recorded; says what of it is.
+
+    Of a run that was made before files were recorded, only its margins' images are.
+    """
+    for path in sorted((folder / "margins").glob("*/[!.]*.safetensors")):
+        _hold(path)
+    if files.check(folder, anew(folder)):
+        return "as recorded"
+    return "of the images recorded (its files' digests were not)"
+
+
+def anew(path: Path) -> str:
+    """What a message on a file of a run ends in: how the run is made anew."""
+    folder = next((p for p in (path, *path.parents) if p.name.startswith("seed")), path)
+    return f". Delete {folder} to train anew"
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -9,9 +9,9 @@ def network(wildcards, size=None):
     return run_of(wildcards.variant, wildcards.train, size, int(wildcards.seed))
 
 
-def folder(wildcards, size=None):
-    """Its folder."""
-    return str(network(wildcards, size).folder)
+def trained(wildcards, size=None):
+    """What its training wrote last."""
+    return str(network(wildcards, size).folder / files.RECORD)
 
 
 def made(number):
@@ -30,7 +30,7 @@ for number, name in enumerate(NAMES, 1):
             name
         input:
             notebook=ancient(paths.NOTEBOOKS / f"{name}.ipynb"),
-            run=folder,
+            run=trained,
             # The audits' warnings stand over every result.
             audit=AUDIT.replace("{cell}", "{train}"),
         output:
@@ -48,9 +48,9 @@ for number, name in enumerate(NAMES, 1):
 rule generalize:
     input:
         notebook=ancient(paths.NOTEBOOKS / "05_generalization.ipynb"),
-        run=folder,
+        run=trained,
         whole=lambda wildcards: (
-            folder(wildcards, SIZE) if SIZE in VARIANTS[wildcards.variant].patch_sizes else []
+            trained(wildcards, SIZE) if SIZE in VARIANTS[wildcards.variant].patch_sizes else []
         ),
         audits=[AUDIT.replace("{cell}", "{train}"), AUDIT.replace("{cell}", "{test}")],
     output:

@@ -1,12 +1,18 @@
 # What costs hours: packing the cells and training the networks; and the audits of the cells.
+#
+# What they made is theirs to replace: Snakemake, which would delete it after a kill, however whole it
+# is, is told that it is updated. Both record what the code is known by, and find done what is.
 
 # Of lib.study jobs take values, which `drawing` and `protocol` hash: the file's own, what follows
 # from them (the number of crops) and paths. Nor does it matter how progress is shown.
 VALUES = ("lib.study", "lib.progress")
 
 
+TRAINING = digest("lib.networks.training", without=VALUES)
+
+
 def packing(wildcards):
-    """A hash of the code that packs a cell: of all sources, that of its own."""
+    """What the code that packs a cell is known by: of all sources, that of its own."""
     cell, base = wildcards.cell, STUDY.cells[STUDY.base(wildcards.cell)]
     if cell != STUDY.base(cell):
         return digest("lib.data.perturbations", without=VALUES)
@@ -14,7 +20,7 @@ def packing(wildcards):
     others = ("lib.data.sources", "lib.data.cells", "lib.data.perturbations")
     kinds = sorted({base.real.kind, base.fake.kind})
     sources = [digest(f"lib.data.sources.{kind}", *weights, without=VALUES) for kind in kinds]
-    return [digest("lib.data.packing.pack", without=(*VALUES, *others)), *sources]
+    return hashed([digest("lib.data.packing.pack", without=(*VALUES, *others)), *sources])
 
 
 rule pack:
@@ -22,12 +28,11 @@ rule pack:
         # An altered cell's pictures are another cell's.
         lambda wildcards: expand(PACKED, cell={STUDY.base(wildcards.cell)} - {wildcards.cell}),
     output:
-        PACKED,
+        update(PACKED),
     log:
         str(LOGS / "pack__{cell}.log"),
     params:
-        options=options,
-        code=packing,
+        options=lambda wildcards: f"{options(wildcards)} --code {packing(wildcards)}",
         study=drawing,
     threads: lambda wildcards: max(1, workflow.cores // len(set(map(STUDY.base, STUDY.cells))))
     shell:
@@ -65,14 +70,13 @@ rule train:
     input:
         rules.all_packed.input,
     output:
-        directory(NETWORK),
+        update(NETWORK),
     wildcard_constraints:
         variant="|".join(OURS),
     log:
         str(LOGS / f"train__{TABLE}.log").replace("{test}__", ""),
     params:
-        options=options,
-        code=digest("lib.networks.training", without=VALUES),
+        options=lambda wildcards: f"{options(wildcards)} --code {TRAINING}",
         study=protocol,
     threads: lambda wildcards: max(devices(wildcards), workflow.cores // len(networks(*STUDY.train_on)))
     resources:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lib import margins
 from lib.data.packed import CLASSES
-from lib.data.sources.interface import file_path
 
 
 def given(wildcards):
@@ -53,8 +52,8 @@ def drawing(wildcards):
 def folder_of(cell, name):
     """Where the pictures of a class lie in DATA now; if they do not, where they were packed from."""
     path, packed = STUDY.cells[cell].model_dump()[name].get("path"), PACKED.format(cell=cell)
-    if path is None or file_path(path).exists():
-        return path and str(file_path(path))
+    if path is None or os.path.exists(paths.below_data(path)):
+        return path and str(paths.below_data(path))
     return json.loads(Path(packed).read_text("utf-8"))[name]["source"] if Path(packed).is_file() else None
 
 

@@ -95,6 +95,13 @@ def make_run(make_study) -> Callable[..., Run]:
     return make
 
 
+def hashes_of(run: Run, cell: str) -> dict[str, str]:
+    """Those of a cell's splits, or some where it is not packed."""
+    side = paths.packed(run.study.name, cell) / "packed.json"
+    there = json.loads(side.read_text("utf-8"))["hashes"] if side.is_file() else {}
+    return {"test": "abc", "validation": "abc", **there}
+
+
 @pytest.fixture
 def finish(work) -> Callable[..., margins.Margins]:
     """Lays down a finished run as training would: config, history, margins of a test split."""
@@ -110,7 +117,8 @@ def finish(work) -> Callable[..., margins.Margins]:
         z = np.asarray(z, np.float32)
         epochs, images, patches = z.shape
         run.folder.mkdir(parents=True, exist_ok=True)
-        config = margins.config(run, {}, precision="fp32", device="CPU")
+        hashes = {name: hashes_of(run, name) for name in (*run.study.cells, cell or run.test)}
+        config = margins.config(run, hashes, precision="fp32", device="CPU")
         config["model"]["parameters"] = 7
         (run.folder / "config.json").write_text(json.dumps(config), "utf-8")
         history = pd.DataFrame({"epoch": range(epochs), "loss": 0.5})
@@ -130,8 +138,8 @@ def finish(work) -> Callable[..., margins.Margins]:
         if kind == "grid" and (cell or run.test) == run.train:
             where.append((run.train, "validation", kind))  # as if they were the same images
         for each in where:
-            path = paths.margins(run.folder, *each)
-            margins.save(path, laid, packed_hash="abc", crops_seed=run.study.data.seed)
+            path, of = paths.margins(run.folder, *each), hashes[each[0]][each[1]]
+            margins.save(path, laid, packed_hash=of, crops_seed=run.study.data.seed)
         return laid
 
     return lay

@@ -318,26 +318,55 @@ def test_what_packing_depends_on_packs_again(checkout, file):
         assert would_run(checkout) == {"pack", "train", *SHOWS}
 
 
-def test_pictures_in_another_folder_are_packed_again(checkout, tmp_path):
-    """As DATA names it; where DATA has none, what was packed once is good enough."""
-    noise = np.random.default_rng(0)
-    for folder, number in itertools.product(("here/real", "here/fake", "there/fake"), range(5)):
-        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+@pytest.fixture
+def five(checkout) -> Iterator[Path]:
+    """A study of five pictures a class, in two folders; gives what holds these."""
+    noise, folder = np.random.default_rng(0), checkout.parent / "five"
+    for name, number in itertools.product(("here/real", "here/fake", "there/fake"), range(5)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
         pixels = noise.integers(0, 256, (16, 16, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+        if not (file := folder / name / f"{number}.png").exists():
+            Image.fromarray(pixels).save(file)
     study = {"title": "Five pictures", "train_on": ["a-b"], "patch_sizes": [8]}
     study["data"] = {"image_size": 16, "per_class": {"train": 2, "validation": 1, "test": 1}}
     study["cells"] = {"a-b": {k: {"kind": "files", "path": k} for k in ("real", "fake")}}
+    study |= {"model": {"name": "test_resnet"}, "training": {"epochs": 1, "batch_size": 4}}
     file = checkout / "params" / "five.yaml"
     file.write_text(json.dumps(study), "utf-8")
-    flags, five = ("--", "all_packed"), {"study": "five"}
-    try:
-        snakemake(checkout, *flags, **five, PATCHWISE_DATA=str(tmp_path / "here"))
-        assert would_run(checkout, *flags, **five) == set()
-        moved = would_run(checkout, *flags, **five, PATCHWISE_DATA=str(tmp_path / "there"))
-        assert moved == {"pack", "all_packed"}
-    finally:
-        file.unlink()
+    yield folder
+    file.unlink()
+
+
+def test_pictures_in_another_folder_are_packed_again(checkout, five):
+    """As DATA names it; where DATA has none, what was packed once is good enough."""
+    flags, named = ("--", "all_packed"), {"study": "five"}
+    snakemake(checkout, *flags, **named, PATCHWISE_DATA=str(five / "here"))
+    assert would_run(checkout, *flags, **named) == set()
+    moved = would_run(checkout, *flags, **named, PATCHWISE_DATA=str(five / "there"))
+    assert moved == {"pack", "all_packed"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    ["data/packed/five/a-b/packed.json", "results/five/runs/a-b/plain/p008/seed0/files.json"],
+)
+def test_a_kill_once_all_is_written_costs_nothing(checkout, five, made):
+    """Snakemake does not know yet that it is finished, and deletes what may be broken."""
+    given, made = {"PATCHWISE_DATA": str(five / "here")}, checkout / made
+    shutil.rmtree(made.parent, ignore_errors=True)
+    process = subprocess.Popen(
+        command("--", str(made), study="five"), cwd=checkout, start_new_session=True,
+        env=lone(checkout, checkout.parent) | given,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not made.is_file() and process.poll() is None:
+        time.sleep(0.005)
+    kill_group(process)
+    files = [file for file in made.parent.rglob("*.*") if "epochs" not in file.parts]
+    before = {file: file.stat().st_mtime_ns for file in files if file.suffix != ".json"}
+    assert len(before) > 2
+    snakemake(checkout, "--", str(made), study="five", **given)
+    assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
 def test_the_published_record_is_a_study_of_its_own(checkout):

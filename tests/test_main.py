@@ -236,7 +236,7 @@ def test_a_run_with_other_parameters_is_refused(packed, capsys):
 
 
 def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
-    def diverge(run, watch):
+    def diverge(run, watch, code):
         raise DivergedError("the loss is nan in epoch 0")
 
     monkeypatch.setattr(training, "train", diverge)
@@ -255,7 +255,7 @@ def test_the_death_of_a_process_that_reads_counts_as_a_kill(tiny, capsys, monkey
 
 
 def test_any_other_error_is_not_hidden(tiny, monkeypatch):
-    monkeypatch.setattr(training, "train", lambda run, watch: 1 / 0)
+    monkeypatch.setattr(training, "train", lambda run, watch, code: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         __main__.main(["train", *NETWORK])
 

@@ -17,6 +17,8 @@ from lib.study.schema import Preparation
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")
 """By content. No other decoder of Pillow's is let at a picture: that of EPS runs programs."""
+LEAST = 16
+"""A square of fewer px a side shows nothing."""
 FILTERS = {name: Resampling[name.upper()] for name in ("lanczos", "bicubic", "bilinear")}
 FILTERS["area"] = Resampling.BOX
 UPRIGHT = {2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM}
@@ -49,8 +51,8 @@ def prepare(content: bytes | np.ndarray, data: Preparation, decoded: str | None 
 
     Greyscale, palette and CMYK pictures become RGB, an alpha channel is dropped, 16 bits become 8.
     `content` is a file's bytes or, of sources that hold pixels, uint8 (H, W, 3) RGB; `decoded` is
-    the format of such sources. Raises Unusable if the bytes are no whole picture, faces.NoFace if
-    `crop` is `dlib` and no face is found.
+    the format of such sources. Raises Unusable if the bytes are no whole picture, or the square
+    has fewer than `LEAST` px a side, faces.NoFace if `crop` is `dlib` and no face is found.
     """
     if isinstance(content, bytes):
         picture, facts = _decode(content)
@@ -64,12 +66,14 @@ def prepare(content: bytes | np.ndarray, data: Preparation, decoded: str | None 
         side = min(picture.size)
         left, top = (picture.width - side) / 2, (picture.height - side) / 2
         box = left, top, left + side, top + side
+    if (cut := int(box[2] - box[0])) < LEAST:
+        raise Unusable(f"too small: {cut} px a side, of at least {LEAST}")
     size = (data.image_size, data.image_size)
     if box != (0, 0, *size):
         picture = picture.resize(size, FILTERS[data.resample], box=box)
     if data.jpeg_quality is not None:
         picture = compress(picture, data.jpeg_quality)
-    return Picture(np.asarray(picture), {**facts, "side": int(box[2] - box[0])})
+    return Picture(np.asarray(picture), {**facts, "side": cut})
 
 
 def compress(picture: Image.Image, quality: int) -> Image.Image:

@@ -4,7 +4,9 @@ It opens what `lib.data.packing` made and makes nothing: what is missing, or was
 parameters, is an error that names the command which makes it.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.study import paths
+from lib.study import files, paths
+from lib.study.files import DamagedError
 from lib.study.schema import Altered
 from lib.study.study import Study
 
@@ -24,6 +27,7 @@ FOLDS = ["fold", "part"]
 COLUMNS = ["image_id", "label", "split", "source", "sha256", "width", "height", "format"]
 FACTS = ["bytes", "bits", "mode", "quality", "tables", "subsampling", "progressive"]
 FACTS += ["side", "phash"]
+TABLES = ("manifest.parquet", "files.parquet")
 
 
 class PackedError(RuntimeError):
@@ -57,43 +61,85 @@ class Packed:
 def load(study: Study, cell: str, *, train: bool = False) -> Packed:
     """Opens a packed cell; with `train` all three splits must be there, not the test split alone.
 
-    Raises PackedError if it is not there, or was made with other parameters, naming the command
-    that makes it.
+    Raises PackedError if it is not there, is damaged, or was made with other parameters, naming the
+    command that makes it.
     """
     folder, why = paths.packed(study.name, cell), stale(study, cell, train=train)
     if why is None:
         return read(folder)
-    dataset, _, gan = cell.partition("-")
-    command = f"python -m lib pack --study {study.name} --dataset {dataset} --gan {gan}"
     by_name = cell not in study.train_on and train  # the notebook packs its test split alone
-    command += " --train" if by_name else "\nor with notebook 00_data"
-    state = f"are out of date ({why})" if why else "are missing"
+    state = f"cannot be used ({why})" if why else "are missing"
     raise PackedError(
-        f"{folder}: the packed data {state}. Make them, from the project's folder:\n  {command}"
+        f"{folder}: the packed data {state}. Make them, from the project's folder:\n  "
+        + _command(study, cell)
+        + (" --train" if by_name else "\nor with notebook 00_data")
     )
 
 
+def _command(study: Study, cell: str) -> str:
+    """The command that packs a cell."""
+    dataset, _, gan = cell.partition("-")
+    return f"python -m lib pack --study {study.name} --dataset {dataset} --gan {gan}"
+
+
 def read(folder: Path) -> Packed:
-    """Opens the packed cell in `folder`, whatever made it."""
-    images = np.load(folder / "images.npy", mmap_mode="c")
-    tables = (pd.read_parquet(folder / f"{name}.parquet") for name in ("manifest", "files"))
-    return Packed(images, *tables, _side(folder))
+    """Opens the packed cell in `folder`, whatever made it; DamagedError if it is not as recorded.
+
+    Of cells that were packed before digests were recorded, `check` alone can tell.
+    """
+    known, side, tables = files.recorded(folder).get("sha256", {}), _side(folder), []
+    for name in TABLES:
+        files.hold(folder / name, known.get(name))
+        with files.reading(folder / name):
+            tables.append(pd.read_parquet(folder / name))
+    with files.reading(folder / "images.npy"):
+        images, size = np.load(folder / "images.npy", mmap_mode="c"), side["recipe"]["data"]
+        rows, expected = map(len, tables), (size["image_size"], size["image_size"], 3)
+        if images.dtype != np.uint8 or {(count, *expected) for count in rows} != {images.shape}:
+            raise ValueError(f"{images.dtype} {images.shape}, which its tables do not describe")
+    return Packed(images, *tables, side)
 
 
-def stale(study: Study, cell: str, *, train: bool = False) -> str | None:
+def check(study: Study, cell: str) -> str:
+    """Raises DamagedError unless a packed cell's files, labels and pixels are as recorded."""
+    folder = paths.packed(study.name, cell)
+    remedy = f". Delete {folder}, and run:\n  {_command(study, cell)}"
+    files.check(folder, remedy)
+    there = read(folder)
+    if hashes(there.images, there.manifest) != there.side["hashes"]:
+        raise DamagedError(f"{folder} holds other labels or pixels than were packed{remedy}")
+    return "as recorded"
+
+
+def hashes(images: np.ndarray, manifest: pd.DataFrame) -> dict[str, str]:
+    """The SHA-256 of each split's names, labels, folds and pixels."""
+    told = {}
+    for split, rows in manifest.groupby("split"):
+        digest = hashlib.sha256("\n".join(rows["image_id"]).encode())
+        labels = rows[[name for name in ("label", *FOLDS) if name in rows]]
+        for row, numbers in zip(rows.index, labels.itertuples(index=False), strict=True):
+            digest.update(bytes(numbers) + images[row].tobytes())
+        told[str(split)] = digest.hexdigest()
+    return told
+
+
+def stale(study: Study, cell: str, *, train: bool = False, code: str | None = None) -> str | None:
     """Why a cell's packed data cannot be used; empty if nothing is there, None if they can.
 
     Of an altered cell the one that it alters is looked at too. `train` is as in `load`: what was
-    packed for training serves testing as well.
+    packed for training serves testing as well. `code` is what the code is known by, if it is told.
     """
     folder, given = paths.packed(study.name, cell), study.cells[cell]
     if not (folder / "packed.json").is_file():
         return ""
-    if not (folder / "files.parquet").is_file():
-        return "what its files were was not kept"
-    side, altered = _side(folder), isinstance(given, Altered)
+    try:
+        side, altered = read(folder).side, isinstance(given, Altered)
+    except DamagedError as error:
+        return str(error)
     if altered and (why := stale(study, given.test_images_of)) is not None:
         return f"{given.test_images_of}, which it alters: {why or 'missing'}"
+    if files.of_other_code(folder, code):
+        return "the code changed"
     there = without_none(side["recipe"])
     splits = SPLITS[:1] if altered else tuple(there["data"].get("per_class", SPLITS[:1]))
     if not altered and not set(needed_splits(study, cell, train)) <= set(splits):
@@ -145,9 +191,13 @@ def _moved(study: Study, cell: str, name: str, side: dict[str, Any]) -> bool:
     source, packed_from = getattr(study.cells[cell], name).model_dump(), side[name]["source"]
     if source.get("path") is None or not Path(packed_from).is_absolute():
         return False  # a source may be called otherwise than by its path
-    now = paths.data_root() / Path(source["path"]).expanduser()
-    return now.exists() and str(now) != packed_from
+    now = paths.below_data(source["path"])
+    return os.path.exists(now) and str(now) != packed_from
 
 
 def _side(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "packed.json").read_text("utf-8"))
+    with files.reading(folder / "packed.json"):
+        side = json.loads((folder / "packed.json").read_text("utf-8"))
+        if not {"recipe", "hashes", *CLASSES} <= side.keys():
+            raise ValueError(f"it has {', '.join(side)}")
+        return side

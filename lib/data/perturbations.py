@@ -48,8 +48,8 @@ PERTURBATIONS = {
     ),
     "blur": Perturbation(  # Pillow's: three box blurs in place of a Gaussian
         title=lambda deviation: f"blur {deviation:g} px",
-        allowed="a standard deviation above 0, px",
-        check=lambda deviation, _: 0 < deviation < math.inf,
+        allowed="a standard deviation above 0, px, up to their side",
+        check=lambda deviation, side: 0 < deviation <= side,
         apply=lambda image, deviation, _: image.filter(ImageFilter.GaussianBlur(deviation)),
     ),
 }

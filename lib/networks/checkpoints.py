@@ -20,7 +20,7 @@ from lib import margins
 from lib.networks import devices
 from lib.networks.classifier import PatchNet
 from lib.networks.scoring import ScoringSet
-from lib.study import paths
+from lib.study import files, paths
 
 NETWORK = "network.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -34,7 +34,8 @@ class Epochs:
         self.folder, self.network, self.optimizer = folder, network, optimizer
         rows = (folder / "epochs").glob("[0-9]*/row.json")
         rows = sorted(rows, key=lambda row: int(row.parent.name))  # 1000 comes after 999
-        self.history: list[dict[str, Any]] = [json.loads(row.read_text("utf-8")) for row in rows]
+        with files.reading(folder / "epochs", margins.anew(folder)):
+            self.history: list[dict[str, Any]] = [json.loads(r.read_text("utf-8")) for r in rows]
         if self.history:
             restore(self._of(len(self.history) - 1), network, optimizer)
             self._prune()
@@ -102,7 +103,9 @@ def restore(folder: Path, network: PatchNet, optimizer: torch.optim.Optimizer) -
     network.load(folder / NETWORK)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for key, value in load_file(folder / OPTIMIZER).items():
+    with files.reading(folder / OPTIMIZER, margins.anew(folder)):
+        states = load_file(folder / OPTIMIZER)
+    for key, value in states.items():
         number, name = key.split(".")
         like = parameters[int(number)]
         if value.shape == like.shape:  # in the parameter's own memory format

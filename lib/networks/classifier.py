@@ -5,16 +5,22 @@ Xception: F. Chollet, "Xception: Deep Learning with Depthwise Separable Convolut
 """
 
 import importlib
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lib import margins
 from lib.networks.own_network import OwnNetwork
+from lib.study import files
+from lib.study.errors import shown
 from lib.study.own_code import is_own
 from lib.study.schema import Model, ParameterError, Quirks
 
@@ -88,7 +94,8 @@ class PatchNet(nn.Module):
 
     def load(self, path: Path) -> "PatchNet":
         """Reads the backbone's weights, such as a finished run's best or last; returns itself."""
-        self.backbone.load_state_dict(load_file(path))
+        with files.reading(path, margins.anew(path)):
+            self.backbone.load_state_dict(load_file(path))
         return self
 
     def logits(self, patches: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
@@ -114,7 +121,32 @@ def _of_timm(model: Model) -> nn.Module:
             f"model.name: timm knows no {model.name!r}{close and f'; names like it: {close}'}; "
             "a network of your own is named module:attribute, such as my_nets:Tiny"
         )
-    return timm.create_model(model.name, pretrained=model.pretrained, num_classes=2)
+    if model.pretrained:
+        _go_without_network()
+    try:
+        return timm.create_model(model.name, pretrained=model.pretrained, num_classes=2)
+    except Exception as error:  # whatever a download stumbles over
+        if not model.pretrained:
+            raise
+        raise ParameterError(
+            f"model.pretrained: the weights of {model.name} cannot be had: {shown(str(error))}. "
+            "They come over the network, once; without it set model.pretrained to false"
+        ) from None
+
+
+def _go_without_network() -> None:
+    """Where their host cannot be reached, has weights taken from those downloaded before alone.
+
+    timm's downloader would try for a minute.
+    """
+    from huggingface_hub import constants
+
+    host = urlsplit(constants.ENDPOINT)
+    if "https" not in getproxies():
+        try:
+            socket.create_connection((host.hostname, host.port or 443), timeout=5).close()
+        except OSError:
+            constants.HF_HUB_OFFLINE = True
 
 
 def decide(

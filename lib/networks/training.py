@@ -31,7 +31,7 @@ from lib.networks.replayed import Replayed
 from lib.networks.scoring import ScoringSet, score, scoring_sets, shown
 from lib.patches import cut
 from lib.progress import bar
-from lib.study import paths
+from lib.study import files, paths
 from lib.study.run import Run
 
 CHECK_EVERY = 50  # batches between two looks at whether the loss is still a number
@@ -41,10 +41,15 @@ class DivergedError(FloatingPointError):
     """The loss is no longer a finite number; the message says where and what to try."""
 
 
-def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Path:
+def train(
+    run: Run,
+    watch: Callable[[pd.DataFrame], object] | None = None,
+    code: str | None = None,
+) -> Path:
     """Trains and scores a run, goes on with an interrupted one, or finds it finished in its folder.
 
-    `watch` is called after each epoch with the history so far, a row per epoch.
+    `watch` is called after each epoch with the history so far, a row per epoch. With `code`, what
+    the code is known by, a finished run of other code or parameters is not refused but made anew.
 
     Raises:
         ParameterError: for a model or device that is not there, before any data are opened.
@@ -67,9 +72,9 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with devices.locked(run.folder.with_name(f".{run.folder.name}.lock")):
-        if run.is_finished:
-            margins.refuse_mixing(run.folder, config)
-            shutil.rmtree(run.folder / "epochs", ignore_errors=True)  # which a kill may have left
+        if run.is_finished and _stays(run.folder, config, code):
+            if devices.RANK == 0:
+                files.settle(run.folder, code)
             return run.folder
         draft = paths.beside(run.folder)
         if (draft / "config.json").is_file():
@@ -85,10 +90,22 @@ def train(run: Run, watch: Callable[[pd.DataFrame], object] | None = None) -> Pa
         sets = scoring_sets(run, data, images)
         _Session(run, draft, stepper, batches, sets).complete(watch)
         if devices.RANK == 0:
+            files.record(draft, code)
             shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
             draft.rename(run.folder)
-            shutil.rmtree(run.folder / "epochs")
+            files.settle(run.folder, code)
     return run.folder
+
+
+def _stays(folder: Path, config: dict[str, Any], code: str | None) -> bool:
+    """Whether a finished run is what is asked for; RunError if not, unless there is a `code`."""
+    try:
+        margins.refuse_mixing(folder, config)
+    except margins.RunError:
+        if code is None:
+            raise
+        return False
+    return not files.of_other_code(folder, code)
 
 
 def _batches(run: Run, data: Packed) -> Batches:

@@ -13,7 +13,7 @@ from lib.report.readable import percent
 from lib.results import tables
 from lib.results.accuracies import Family, MissingVerdicts
 from lib.results.pooled import pooled
-from lib.study import paths, reading
+from lib.study import reading
 from lib.study.run import Run
 from lib.study.study import IMPORTED, PLAIN, Study
 from lib.voting import rules
@@ -64,8 +64,7 @@ def runs(study: Study, rows: pd.DataFrame) -> list[Run]:
 def validated_margins(run: Run) -> margins.Margins:
     """A network's margins on the grid of its own test images, of the validated epoch alone."""
     # That it was made as the study says was asked when the tables were read.
-    path = paths.margins(run.folder, run.train, "test", "grid")
-    return margins.read(path, margins.validated(run))
+    return margins.stored(run, run.train, "test", epoch=margins.validated(run))
 
 
 def by_family(study: Study, rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -21,7 +21,6 @@ from scipy.stats import norm
 from lib import margins
 from lib.results.comparison import Comparison
 from lib.statistics import bootstrap, ranking
-from lib.study import paths
 from lib.study.run import Run
 from lib.study.schema import split_cell
 from lib.study.study import Study
@@ -176,8 +175,7 @@ class Family:
     def _learned(self, size: int, seed: int) -> bool:
         run, settings = self.run(size, seed), self.study.bootstrap
         # That it was made as the study says was asked when the tables were read.
-        path = paths.margins(run.folder, run.train, "validation", "grid")
-        held_out = margins.read(path, margins.validated(run))
+        held_out = margins.stored(run, run.train, "validation", epoch=margins.validated(run))
         resampled = _resampled(held_out.labels.tobytes(), settings.resamples, (settings.seed,))
         auc = ranking.auc(held_out.margins[0], held_out.labels, resampled)
         return bootstrap.interval(auc[1:])[0] > 0.5

@@ -29,7 +29,10 @@ def validated(
 
 def shown(value: object) -> str:
     """What was given, cut short where it is long."""
-    return _SHORT.repr(value)
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python writes out no more than some thousand digits
+        return "a number of thousands of digits"
 
 
 def unknown(what: str, got: str, allowed: Iterable[str]) -> str:

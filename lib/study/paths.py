@@ -1,5 +1,6 @@
 """Where everything lies: one place that knows the folders, whatever the caller's directory is."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -10,24 +11,44 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Any
 
+from lib.study.schema import ParameterError
+
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS = ROOT / "params"
 NOTEBOOKS = ROOT / "notebooks"
 PUBLISHED = ROOT / "reports" / "published"
 SCORES = "scores.csv"
 """In a run's folder, what `lib.imported` made it of."""
+FULL = (
+    "No space left on device. Free some, or set PATCHWISE_WORK to a folder on a larger disk, and "
+)
+FULL += "run it again: it goes on"
 LEFT_AFTER = 3600
 """Seconds after which a temporary file is taken for one that a kill left."""
 
 
 def work() -> Path:
     """The folder that holds `data/`, `results/` and `reports/`: PATCHWISE_WORK, or the checkout."""
-    return Path(os.environ.get("PATCHWISE_WORK") or ROOT).expanduser().resolve()
+    return _expanded(os.environ.get("PATCHWISE_WORK") or str(ROOT), "PATCHWISE_WORK").resolve()
 
 
 def data_root() -> Path:
     """The folder below which a study's own pictures lie: PATCHWISE_DATA (`make … DATA=`)."""
-    return Path(os.environ.get("PATCHWISE_DATA") or ROOT / "data").expanduser().resolve()
+    given = os.environ.get("PATCHWISE_DATA") or str(ROOT / "data")
+    return _expanded(given, "PATCHWISE_DATA").resolve()
+
+
+def below_data(path: str) -> Path:
+    """Where a study's folder or file lies: below DATA, unless its path is absolute."""
+    return data_root() / _expanded(path, "path")
+
+
+def _expanded(path: str, key: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        why = f"got {path!r}: there is no such user; write the whole path"
+        raise ParameterError(f"{key}: {why}") from None
 
 
 def packed(study: str, cell: str) -> Path:
@@ -85,6 +106,23 @@ def beside(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
+def refused(error: Exception) -> str:
+    """What to say where the system refused something: which file, why, and what to do."""
+    where = getattr(error, "filename", None)
+    why = getattr(error, "strerror", None) or str(error)
+    if _is_full(error):
+        why = FULL
+    elif where is not None and Path(where).is_relative_to(work()):
+        why += ". Set PATCHWISE_WORK to a folder that can be written to"
+    return why if where is None else f"{where}: {why}"
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a disk is full, or a user's share of it; safetensors says so in words alone."""
+    of_safetensors = f"os error {errno.ENOSPC}" in str(error)
+    return of_safetensors or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+
+
 def write_tables(tables: Mapping[Path, Any]) -> list[str]:
     """Writes DataFrames as CSV, each whole; returns the files' names below the work folder."""
     for path, table in tables.items():
@@ -111,6 +149,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         write(temporary)
         temporary.chmod(0o644)  # mkstemp makes private files; results are to be shared
         os.replace(temporary, path)
+    except Exception as error:
+        if _is_full(error):
+            raise OSError(f"{path}: {FULL}") from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     return path

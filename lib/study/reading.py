@@ -7,6 +7,7 @@ value got, and what is allowed.
 """
 
 import ast
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,8 +60,9 @@ def _read(name: str) -> dict[str, Any]:
         raise ParameterError(f"study: no study {name!r}; there are {', '.join(studies())}")
     try:
         return _mapping(yaml.load(file.read_bytes(), _Loader), f"params/{name}.yaml")
-    except yaml.YAMLError as error:
-        raise ParameterError(f"params/{name}.yaml: not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date without such a day, say
+        why = textwrap.shorten(str(error), 600, placeholder=" …")
+        raise ParameterError(f"params/{name}.yaml: not YAML: {why}") from None
 
 
 def _imported(name: str) -> dict[str, dict[str, Any]]:

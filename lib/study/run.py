@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from lib.patches import check_patch_size
 from lib.study import paths
-from lib.study.schema import Name, Natural, Positive, Strict, split_cell
+from lib.study.schema import Name, Positive, Seed, Strict, split_cell
 from lib.study.study import Study
 
 
@@ -20,7 +20,7 @@ class Run(Strict):
     dataset: Name
     gan: Name
     patch_size: Positive
-    seed: Natural
+    seed: Seed
     test_dataset: Name | None = None
     test_gan: Name | None = None
     overrides: dict[str, Any] = {}

@@ -13,8 +13,11 @@ NAME = r"[a-z0-9]+(_[a-z0-9]+)*"
 CELL_NAME = f"{NAME}-{NAME}"
 
 Name = Annotated[str, Field(pattern=f"^{NAME}$")]
-Positive = Annotated[int, Field(ge=1, strict=True)]
-Natural = Annotated[int, Field(ge=0, strict=True)]
+Positive = Annotated[int, Field(ge=1, le=10**7, strict=True)]
+Patches = Annotated[int, Field(ge=2, le=10**8, strict=True)]
+Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
+Place = Annotated[str, Field(min_length=1)]
+"""A folder or file, below DATA unless its path is absolute."""
 Crop = Literal["centre", "dlib"]
 
 
@@ -110,7 +113,7 @@ class PerClass(Strict):
 class Preparation(Strict):
     """How a picture is brought to one size; the same for both classes."""
 
-    image_size: int = Field(ge=16, strict=True)
+    image_size: int = Field(ge=16, le=4096, strict=True)
     crop: Crop = "centre"  # the centre square, or the face that dlib's frontal detector finds
     face_margin: float = Field(0.0, ge=0, le=2)
     """With `crop: dlib`, what is added on each side of the face's box, as a share of its side."""
@@ -122,7 +125,7 @@ class Preparation(Strict):
 class Data(Preparation):
     """How images are drawn, and brought to one size."""
 
-    seed: Natural = 0
+    seed: Seed = 0
     per_class: PerClass | None = None
     folds: Annotated[int, Field(ge=2, le=8, strict=True)] | None = None
     """Instead of `per_class`: every picture is tested once, by a network that has not seen it. Seed
@@ -173,13 +176,13 @@ class Training(Strict):
     """How a network is trained; the defaults are the paper's and its released code's."""
 
     epochs: Positive = 50
-    batch_size: int = Field(128, ge=2, strict=True)
+    batch_size: Patches = 128
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
     schedule: Literal["constant", "cosine"] = "constant"
     """Whether the learning rate stays, or falls to zero over all steps as half a cosine."""
-    patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
+    patches_per_epoch: Patches | None = None
     """How many patches an epoch takes at most; all if it is not set."""
-    min_patches_per_epoch: Annotated[int, Field(ge=2, strict=True)] | None = None
+    min_patches_per_epoch: Patches | None = None
     """How many it takes at least, going through the patches again where there are fewer."""
     origins: Literal["grid", "aligned", "anywhere"] = "grid"
     """Where the patches lie that are trained on: on the grid; drawn anew in each epoch at multiples
@@ -209,7 +212,7 @@ class Voting(Strict):
     thetas: list[Annotated[float, Field(gt=0, le=1)]] = Field(
         [1.0, 0.9, 0.8, 0.7, 0.6], min_length=1
     )
-    crops_per_image: Positive | None = None
+    crops_per_image: Annotated[int, Field(ge=1, le=10**5, strict=True)] | None = None
 
     @field_validator("crops_per_image")
     @classmethod
@@ -261,5 +264,5 @@ class Quirks(Strict):
 class Bootstrap(Strict):
     """The intervals: how many resamples of the images, and the seed of their generator."""
 
-    resamples: Positive = 1000
-    seed: Natural = 0
+    resamples: int = Field(1000, ge=1, le=10**5, strict=True)
+    seed: Seed = 0

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from lib.patches import check_patch_size
 from lib.study import schema
 from lib.study.errors import suggestion
-from lib.study.schema import CELL_NAME, Altered, Name, Natural, ParameterError, Positive, Strict
+from lib.study.schema import CELL_NAME, Altered, Name, ParameterError, Positive, Seed, Strict
 
 PLAIN = "plain"
 IMPORTED = "imported"
@@ -28,7 +28,7 @@ class Study(Strict):
     cells: dict[str, schema.AnyCell] = Field(min_length=1)
     train_on: list[str] = Field(min_length=1)
     patch_sizes: list[Positive] = Field(min_length=1)
-    seeds: list[Natural] = Field([0], min_length=1)
+    seeds: list[Seed] = Field([0], min_length=1)
     """The training seeds; with `data.folds` the folds, all of them if not given."""
     variants: dict[Name, dict[str, Any]] = {}
     deviations: list[str] = []

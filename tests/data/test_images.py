@@ -209,7 +209,7 @@ def test_the_centre_square_of_a_wide_or_high_picture_is_kept():
 
 
 @pytest.mark.parametrize("resample", FILTERS)
-@pytest.mark.parametrize(("width", "height"), [(64, 64), (100, 64), (8, 8), (7, 5), (1, 1)])
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (100, 64), (16, 16), (23, 17)])
 def test_every_size_and_filter_gives_the_asked_size(resample, width, height):
     flat = np.full((height, width, 3), (10, 200, 90), np.uint8)
     found = prepare(encode(flat), 16, resample)
@@ -341,7 +341,15 @@ def test_mode_and_bits_are_those_of_the_file(image, mode, bits):
 
 def test_the_side_is_that_of_the_square_that_was_cut_out():
     assert prepare(encode(smooth(40, 30)), 16, "area").facts["side"] == 30
-    assert prepare(encode(smooth(9, 12)), 16, "area").facts["side"] == 9
+    assert prepare(encode(smooth(18, 24)), 16, "area").facts["side"] == 18
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (15, 16), (1, 20_000), (20_000, 1)])
+def test_a_square_of_too_few_pixels_is_not_used(width, height):
+    with pytest.raises(
+        Unusable, match=f"too small: {min(width, height)} px a side, of at least 16"
+    ):
+        prepare(encode(Image.new("RGB", (width, height))), 16, "area")
 
 
 def test_pixels_are_prepared_like_files():

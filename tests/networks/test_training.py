@@ -124,7 +124,7 @@ def test_a_run_holds_what_the_contract_says():
     assert crops.margins.shape == (3, 6, 5) and crops.origins.shape == (6, 5, 2)
     assert crops.image_index.tolist() == list(range(8, 14))  # after the eight test images
     found = {p.relative_to(run.folder).as_posix() for p in run.folder.rglob("*") if p.is_file()}
-    expected = {"config.json", "history.csv", "best.safetensors", "last.safetensors"}
+    expected = {"config.json", "history.csv", "best.safetensors", "last.safetensors", "files.json"}
     for kind in ("grid", "crops"):
         expected |= {f"margins/{cell}/test-{kind}.safetensors" for cell in CELLS}
         expected |= {f"margins/{CELLS[0]}/validation-{kind}.safetensors"}
@@ -223,6 +223,23 @@ def test_a_finished_run_is_opened_not_trained_again():
     train(run, watch=lambda history: pytest.fail("trained again"))
     assert (run.folder / "last.safetensors").stat().st_mtime_ns == before
     assert not (run.folder / "epochs").exists()
+
+
+def test_a_batch_keeps_what_the_same_code_made_and_makes_the_rest_anew():
+    """By hand all that differs is refused; in a batch, which tells its code, it is replaced."""
+    run, trained = small_run(), []
+    watch = lambda history: trained.append(len(history))  # noqa: E731
+    train(run, watch=watch)
+    for code in (None, "a", "a", None):  # what was made without a code is the first batch's
+        train(run, watch=watch, code=code)
+    assert trained == [1, 2, 3]
+    train(run, watch=watch, code="b")
+    assert trained == [1, 2, 3] * 2
+    other = small_run(training={"epochs": 1, "batch_size": 8, "patches_per_epoch": 30})
+    train(other, watch=watch, code="b")
+    assert trained == [*[1, 2, 3] * 2, 1] and len(margins.history(other)) == 1
+    train(other, watch=watch, code="b")
+    assert len(trained) == 7
 
 
 def test_an_interrupted_run_goes_on_after_a_thousand_epochs(tmp_path):

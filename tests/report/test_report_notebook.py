@@ -69,6 +69,8 @@ def lay(work, monkeypatch, draw, finish):
         (work / "tiny.yaml").write_text(yaml.safe_dump({**TINY, **changes}), "utf-8")
         for name in ("leaves", "gan_a", "gan_b"):
             draw(name, 12)
+        for cell in (plain := reading.load("tiny")).cells:
+            pack.pack(plain, cell)
         generator = np.random.default_rng(0)
         for variant in ("plain", *changes.get("variants", TINY["variants"])):
             study = reading.load("tiny", variant)
@@ -83,8 +85,6 @@ def lay(work, monkeypatch, draw, finish):
                     history = pd.read_csv(run.folder / "history.csv").assign(patches=6 * patches)
                     history.to_csv(run.folder / "history.csv", index=False)
                     vote(run)
-        for cell in study.cells:
-            pack.pack(study, cell)
 
     return lay
 

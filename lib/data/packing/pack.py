@@ -4,7 +4,6 @@ Images are split before any patch is cut, and the test split is drawn first: a c
 tested on has the very test split that it would have if it were trained on.
 """
 
-import hashlib
 import itertools
 import json
 import shutil
@@ -22,19 +21,19 @@ from lib.data.packing.journal import Draft, write_header
 from lib.data.packing.selection import Drawing
 from lib.data.packing.workers import Workers
 from lib.progress import bar
-from lib.study import paths
+from lib.study import files, paths
 from lib.study.schema import Altered
 from lib.study.study import Study
 
 
-def pack(study: Study, cell: str, *, train: bool = False) -> str:
-    """Packs a cell if it is missing or was made with other parameters.
+def pack(study: Study, cell: str, *, train: bool = False, code: str | None = None) -> str:
+    """Packs a cell if it is missing, damaged, or was made with other parameters, or by other code.
 
     A packing that was interrupted goes on where it stopped. Of an altered cell the cell that it
     alters is packed first. With `train`, and of cells that the study trains on, all three splits
-    are packed; of others the test split alone. Says `found`, `packed`, or `packed again: ` with the
-    reason; raises ParameterError, PackingError or SourceError, naming the key or folder, the
-    numbers, and what to do.
+    are packed; of others the test split alone. `code` is what the code is known by, if that is
+    told. Says `found`, `packed`, or `packed again: ` with the reason; raises ParameterError,
+    PackingError or SourceError, naming the key or folder, the numbers, and what to do.
     """
     cells.check(study)
     given, folder = study.cells[cell], paths.packed(study.name, cell)
@@ -42,22 +41,27 @@ def pack(study: Study, cell: str, *, train: bool = False) -> str:
         pack(study, given.test_images_of)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{cell}.lock")):
-        why = packed.stale(study, cell, train=train)
-        if why is None:
-            return "found"
-        if isinstance(given, Altered):
-            _alter(folder, study, cell, given)
-        else:
-            _draw(folder, study, cell, packed.needed_splits(study, cell, train))
-        return f"packed again: {why}" if why else "packed"
+        why = packed.stale(study, cell, train=train, code=code)
+        if why is not None:
+            splits = packed.needed_splits(study, cell, train)
+            altered = isinstance(given, Altered)
+            made = _alter(study, cell, given) if altered else _draw(study, cell, splits)
+            _finish(folder, *made, code)
+        files.settle(folder, code)
+        return f"packed again: {why}" if why else "found" if why is None else "packed"
 
 
-def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> None:
-    """Draws a cell's pictures beside `folder`, which gets its name once all are there."""
+Made = tuple[Path, dict[str, Any], dict[str, Any]]
+"""A cell's draft, beside its final folder; its recipe; and what is to be known of its classes."""
+
+
+def _draw(study: Study, cell: str, splits: tuple[str, ...]) -> Made:
+    """Draws a cell's pictures."""
     recipe, given = packed.recipe(study, cell, splits), study.cells[cell]
     per_class, max_skipped = recipe["data"].get("per_class", {}), study.data.max_skipped
     each = sum(per_class.values()) or recipe["data"]["most_per_class"]
-    draft, rows = Draft(paths.beside(folder), recipe, 2 * each), iter(range(2 * each))
+    folder, rows = paths.beside(paths.packed(study.name, cell)), iter(range(2 * each))
+    draft = Draft(folder, recipe, 2 * each)
     # The test photographs of a dataset are the same beside every generator.
     keys = [f"{study.data.seed}/real/{cell.partition('-')[0]}", f"{study.data.seed}/fake/{cell}"]
     # Simulated pictures are made with torch, which uses all cores by itself.
@@ -83,19 +87,18 @@ def _draw(folder: Path, study: Study, cell: str, splits: tuple[str, ...]) -> Non
     names = zip(table["label"], table["name"], strict=True)
     table["image_id"] = [f"{CLASSES[label]}/{name}" for label, name in names]
     table = table.astype({"label": np.uint8, "bytes": np.float64, "quality": np.float64})
-    table[columns].to_parquet(draft.folder / "manifest.parquet", index=False)
-    table[FACTS].to_parquet(draft.folder / "files.parquet", index=False)
-    _finish(draft.folder, folder, recipe, classes)
-    for scaffold in ("journal.jsonl", "recipe.json"):
-        (folder / scaffold).unlink()
+    table[columns].to_parquet(folder / "manifest.parquet", index=False)
+    table[FACTS].to_parquet(folder / "files.parquet", index=False)
+    return folder, recipe, classes
 
 
-def _alter(folder: Path, study: Study, cell: str, how: Altered) -> None:
-    """Writes altered test images, and the tables' rows about them, beside `folder`, then renames.
+def _alter(study: Study, cell: str, how: Altered) -> Made:
+    """Writes altered test images, and the tables' rows about them.
 
     Plain writes, an image at a time: a full disk raises an error, and memory stays small.
     """
-    draft, base = paths.beside(folder), packed.read(paths.packed(study.name, how.test_images_of))
+    draft = paths.beside(paths.packed(study.name, cell))
+    base = packed.read(paths.packed(study.name, how.test_images_of))
     shutil.rmtree(draft, ignore_errors=True)  # an unfinished one is begun anew
     draft.mkdir(parents=True)
     rows = base.rows("test")
@@ -107,23 +110,22 @@ def _alter(folder: Path, study: Study, cell: str, how: Altered) -> None:
             altered = perturbations.alter(base.images[row], how, study.data.resample)
             file.write(altered.tobytes())
     recipe = packed.recipe(study, cell, SPLITS[:1])
-    _finish(draft, folder, recipe, {name: base.side[name] for name in CLASSES})
+    return draft, recipe, {name: base.side[name] for name in CLASSES}
 
 
-def _finish(draft: Path, folder: Path, recipe: dict[str, Any], classes: dict[str, Any]) -> None:
-    """Writes what is to be known of a packed cell, and gives it its final name.
-
-    Its hashes are the SHA-256 of each split's names, labels, folds and pixels.
-    """
-    pixels, hashes = np.load(draft / "images.npy", mmap_mode="r"), {}
-    for split, rows in pd.read_parquet(draft / "manifest.parquet").groupby("split"):
-        digest = hashlib.sha256("\n".join(rows["image_id"]).encode())
-        told = rows[[name for name in ("label", *FOLDS) if name in rows]]
-        for row, numbers in zip(rows.index, told.itertuples(index=False), strict=True):
-            digest.update(bytes(numbers) + pixels[row].tobytes())
-        hashes[str(split)] = digest.hexdigest()
+def _finish(
+    folder: Path,
+    draft: Path,
+    recipe: dict[str, Any],
+    classes: dict[str, Any],
+    code: str | None,
+) -> None:
+    """Writes what is to be known of a packed cell, and gives it its final name, `folder`."""
+    images = np.load(draft / "images.npy", mmap_mode="r")
+    hashes = packed.hashes(images, pd.read_parquet(draft / "manifest.parquet"))
     side = {"recipe": recipe, "hashes": hashes, **classes}
     (draft / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
+    files.record(draft, code)
     if folder.exists():
         shutil.rmtree(folder)
     draft.rename(folder)

@@ -8,9 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 from lib.data.sources.files import FileSource
-from lib.data.sources.interface import SourceError, check_exists, file_path
+from lib.data.sources.interface import SourceError, check_exists
 from lib.data.sources.trees import Archive, open_tree
-from lib.study.schema import Data, Strict
+from lib.study import paths
+from lib.study.schema import Data, Place, Strict
 
 PICTURES = "img_align_celeba"
 PARTITION, IDENTITIES = "list_eval_partition.txt", "identity_CelebA.txt"
@@ -33,11 +34,11 @@ class CelebaSource(FileSource):
     class Settings(Strict):
         """The folder that holds `img_align_celeba` or its zip, and the two lists."""
 
-        path: str
+        path: Place
 
     def __init__(self, settings: Settings, data: Data) -> None:
         """Raises SourceError naming what is missing, and why it is needed."""
-        self.path = file_path(settings.path)
+        self.path = paths.below_data(settings.path)
         self.title = str(self.path)
         check_exists(self.path, "folder")
         pictures = self._find(PICTURES, f"{PICTURES}.zip")
@@ -61,7 +62,7 @@ class CelebaSource(FileSource):
         """The first of `names` that lies in its folder or in the publisher's below it."""
         folders = (self.path, self.path / HOME[names[0]])
         places = [folder / name for name in names for folder in folders]
-        return next((place for place in places if place.exists()), None)
+        return next((place for place in places if place.is_file() or place.is_dir()), None)
 
     @cached_property
     def _told(self) -> dict[str, dict[str, str]]:

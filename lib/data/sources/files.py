@@ -5,9 +5,10 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from lib.data.images import SUFFIXES
-from lib.data.sources.interface import PictureSource, file_path
+from lib.data.sources.interface import PictureSource
 from lib.data.sources.trees import open_tree
-from lib.study.schema import Data, Strict
+from lib.study import paths
+from lib.study.schema import Data, Place, Strict
 
 
 class FileSource(PictureSource):
@@ -16,11 +17,11 @@ class FileSource(PictureSource):
     class Settings(Strict):
         """The folder or zip, below the DATA folder."""
 
-        path: str
+        path: Place
 
     def __init__(self, settings: Settings, data: Data) -> None:
         """Raises SourceError if its path is neither a folder nor a zip."""
-        self.path = file_path(settings.path)
+        self.path = paths.below_data(settings.path)
         self.title = str(self.path)
         self._tree = open_tree(self.path)
 

@@ -12,7 +12,7 @@ from typing import Literal
 from lib.data.images import SUFFIXES
 from lib.data.sources.files import FileSource
 from lib.data.sources.interface import SourceError
-from lib.study.schema import Data, Strict
+from lib.study.schema import Data, Place, Strict
 
 CLASS_FOLDERS = {"real": ("real", "0_real"), "fake": ("fake", "1_fake")}
 EVERY_CLASS = sum(CLASS_FOLDERS.values(), ())
@@ -27,7 +27,7 @@ class ImageFolderSource(FileSource):
     class Settings(Strict):
         """The folder or zip that holds both classes, and which of its pictures are meant."""
 
-        path: str
+        path: Place
         label: Literal["real", "fake"]
         category: str | None = None  # only what lies in folders so called, such as `airplane`
 

@@ -1,5 +1,6 @@
 """What a study needs of a source, whatever its pictures are stored in."""
 
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.study import paths
+from lib.study.errors import shown
 from lib.study.schema import Data, Strict
 
 
@@ -57,15 +59,18 @@ class PictureSource(ABC):
         return {}
 
 
-def file_path(path: str) -> Path:
-    """Where a study's folder or file lies: below DATA, unless its path is absolute."""
-    return paths.data_root() / Path(path).expanduser()
-
-
 def check_exists(path: Path, what: str) -> None:
-    """Raises SourceError if there is nothing at `path`, where `what` was expected."""
-    if not path.exists():
+    """Raises SourceError if at `path`, where `what` was expected, is no folder and no file."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
         raise SourceError(
             f"{path}: there is no such {what}. Paths in params/ lie below DATA, now "
             f"{paths.data_root()}: give it as `make study DATA=<folder>` or PATCHWISE_DATA"
-        )
+        ) from None
+    except (OSError, ValueError) as error:  # too long, or with a zero byte
+        raise SourceError(
+            f"{shown(str(path))}: no path: {getattr(error, 'strerror', error)}"
+        ) from None
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):  # reading a pipe would wait for ever
+        raise SourceError(f"{path}: neither a folder nor a file; name the {what} of the pictures")

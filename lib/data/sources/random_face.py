@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from lib.data.sources.interface import PictureSource, SourceError
-from lib.study.schema import Data, Natural, Positive, Strict
+from lib.study.schema import Data, Positive, Seed, Strict
 
 PACKAGE = "random-face"
 STYLE, STYLES = 512, 4096
@@ -30,7 +30,7 @@ class RandomFaceSource(PictureSource):
         """How many, which, and how far from the mean face: truncation ψ, 1 for not at all."""
 
         count: Positive = 1000
-        seed: Natural = 0
+        seed: Seed = 0
         truncation: float = Field(1.0, gt=0, le=1)
 
     decoded = "random_face"

@@ -98,7 +98,7 @@ def test_the_contracts_files(make_study, pictures, work):
     packed = load(make_study(), CELL)
     folder = work / "work" / "data" / "packed" / "tiny" / CELL
     assert sorted(p.name for p in folder.iterdir()) == [
-        *("files.parquet", "images.npy", "manifest.parquet", "packed.json"),
+        *("files.json", "files.parquet", "images.npy", "manifest.parquet", "packed.json"),
     ]
     assert [p.name for p in folder.parent.iterdir() if not p.name.startswith(".")] == [CELL]
     images = np.load(folder / "images.npy", mmap_mode="r")
@@ -222,9 +222,9 @@ def test_the_files_facts_stand_beside_the_manifest(make_study, pictures):
 
 def test_a_cell_without_the_files_facts_is_packed_again(make_study, pictures):
     ensure(make_study(), CELL)
-    (paths.packed("tiny", CELL) / "files.parquet").unlink()
-    how = pack.pack(make_study(), CELL)
-    assert how == "packed again: what its files were was not kept"
+    facts = paths.packed("tiny", CELL) / "files.parquet"
+    facts.unlink()
+    assert pack.pack(make_study(), CELL) == f"packed again: {facts} is missing"
     assert len(load(make_study(), CELL).files) == 2 * WANTED
 
 
@@ -251,11 +251,10 @@ def test_a_cell_may_have_a_crop_of_its_own(make_study, pictures, monkeypatch):
     }
     cells[CELL]["crop"] = "dlib"
     seen = []
-    monkeypatch.setattr(faces, "square", lambda picture, _: seen.append(picture) or (0, 0, 8, 8))
+    monkeypatch.setattr(faces, "square", lambda picture, _: seen.append(picture) or (0, 0, 16, 16))
     packed = ensure(make_study(cells=cells), CELL)
     assert len(seen) == 2 * WANTED
     assert packed.side["recipe"]["data"]["crop"] == "dlib"
-    assert (packed.files["side"] == 8).all()
     ensure(make_study(cells=cells), SISTER)
     assert len(seen) == 2 * WANTED
     assert pack.pack(make_study(), CELL) == "packed again: crop changed"
@@ -305,7 +304,7 @@ def test_what_is_packed_is_found(make_study, pictures, loaded):
 def test_other_parameters_pack_again_and_say_why(make_study, pictures, draw, changes, why):
     draw("stones", 12)
     ensure(make_study(), CELL)
-    with pytest.raises(PackedError, match=rf"out of date \({why}\)(.|\n)*python -m lib pack "):
+    with pytest.raises(PackedError, match=rf"cannot be used \({why}\)(.|\n)*python -m lib pack "):
         load(make_study(**changes), CELL)
     assert pack.pack(make_study(**changes), CELL) == f"packed again: {why}"
     fresh = ensure(make_study(**changes, name="fresh"), CELL)
@@ -572,6 +571,22 @@ def test_a_line_that_a_kill_cut_short_is_drawn_again(make_study, pictures, loade
     assert_same(packed, unbroken)
 
 
+def test_what_a_kill_leaves_of_the_making_goes(make_study, pictures, loaded):
+    ensure(make_study(), CELL)
+    left = paths.packed("tiny", CELL) / "journal.jsonl"
+    left.touch()
+    assert pack.pack(make_study(), CELL) == "found" and not left.exists()
+
+
+def test_what_other_code_packed_is_packed_again_for_a_batch(make_study, pictures, loaded):
+    """What was packed without a code is taken for the first batch's."""
+    assert pack.pack(make_study(), CELL) == "packed"
+    for code in (None, "a", "a", None):
+        assert pack.pack(make_study(), CELL, code=code) == "found"
+    assert pack.pack(make_study(), CELL, code="b") == "packed again: the code changed"
+    assert pack.pack(make_study(), CELL, code="b") == "found"
+
+
 def test_a_draft_of_other_parameters_is_not_gone_on_with(make_study, pictures, loaded):
     loaded.stop_at = 5
     with pytest.raises(KeyboardInterrupt):
@@ -696,7 +711,7 @@ def test_a_disk_too_small_is_told_before_anything_is_drawn(
     need = 2 * WANTED * 16 * 16 * 3
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr(journal.shutil, "disk_usage", lambda _: usage(10**12, 0, need - 1))
-    with pytest.raises(PackingError, match=r"packing needs .* GB and .* GB are free") as error:
+    with pytest.raises(PackingError, match=r"packing needs .* MB and .* MB are free") as error:
         ensure(make_study(), CELL)
     assert str(work / "work" / "data" / "packed" / "tiny") in str(error.value)
     assert "PATCHWISE_WORK" in str(error.value)
