@@ -57,9 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_argument("--study", required=True, help="a file in params/")
     code = "what a batch knows the code by: what other code made, or a network of other "
     code += "parameters, is made anew"
-    for command, required in ((packs, False), (network, True)):
+    for command, required in ((packs, False), (network, True), (scores, True)):
         command.add_argument("--dataset", required=required, help="a cell is <dataset>-<gan>")
         command.add_argument("--gan", required=required)
+    for command in (packs, network):
         command.add_argument("--code", help=code)
     splits = "pack all splits, as of the cells that the study trains on; else the test split alone"
     packs.add_argument("--train", action="store_true", help=splits)

@@ -116,7 +116,7 @@ def test_packing_and_training_leave_what_they_said(checkout):
     assert len(trained) == 3
     for log in trained:
         *epochs, last = log.read_text("utf-8").splitlines()
-        assert len(epochs) == 2 and epochs[0].startswith("epoch 1 of 2: loss ")
+        assert 1 <= len(epochs) <= 2 and epochs[-1].startswith("epoch 2 of 2: loss ")
         assert last.startswith("SIMULATED IMAGES · Smoke test")
 
 
@@ -155,7 +155,8 @@ def test_what_was_killed_is_tried_again(checkout, tmp_path):
     given = {"PATCHWISE_WORK": str(tmp_path), "PATH": f"{python.parent}:{os.environ['PATH']}"}
     packed = tmp_path / "data" / "packed" / "smoke" / "sim_faces-sim_progan" / "packed.json"
     said = snakemake(checkout, "--retries", "1", "--", str(packed), **given)
-    assert packed.is_file() and "Trying to restart job" in said
+    assert packed.is_file() and "failed · pack sim_faces-sim_progan\n" in said
+    assert said.splitlines()[-1].startswith("1 of 1 · pack sim_faces-sim_progan")  # no error
 
 
 def test_pictures_are_judged_in_parts(checkout):
@@ -259,14 +260,12 @@ def test_what_changes_no_result_runs_nothing_again(checkout):
         assert would_run(checkout) == set()
 
 
-def test_a_network_on_two_devices_asks_for_as_many_gpus(checkout, tmp_path):
-    smi = tmp_path / "nvidia-smi"
-    smi.touch(0o755)
-    flags = "--dry-run", "--quiet", "host", "--resources", "gpu=2", "--forcerun", "train"
-    path = os.pathsep.join((str(tmp_path), lone(checkout, checkout.parent)["PATH"]))
-    assert "gpu=2" not in snakemake(checkout, *flags, PATH=path)
+def test_a_network_on_two_devices_asks_for_as_many_gpus(checkout):
+    flags = "--dry-run", "--quiet", "host", "--forcerun", "train"
+    given = {"CUDA_VISIBLE_DEVICES": "0,1"}
+    assert "gpu=2" not in snakemake(checkout, *flags, **given).partition("rule train")[2]
     with edited(checkout / "params" / "smoke.yaml", two_devices):
-        assert "gpu=2" in snakemake(checkout, *flags, PATH=path)
+        assert "gpu=2" in snakemake(checkout, *flags, **given).partition("rule train")[2]
 
 
 SHOWS = {"01_patch_accuracy", "02_grid_vote", "03_random_vote", "04_confident_vote"}
@@ -450,7 +449,7 @@ def test_a_cell_that_raises_is_not_tried_again(checkout):
     log = checkout / f"results/smoke/notebooks/02_grid_vote__{MATCHED}__p032__seed0.ipynb"
     failing = in_notebook(source="raise ValueError('no')")
     with edited(checkout / "notebooks/02_grid_vote.ipynb", failing):
-        done = run(checkout, *command("--", str(checkout / table)))
+        done = run(checkout, *command("--retries", "2", "--", str(checkout / table)))
     said = done.stdout.count(f"Not tried again after its error: {log}")
     assert done.returncode != 0 and said == 2
     assert "ValueError" in log.read_text("utf-8") and "papermill-error" in log.read_text("utf-8")

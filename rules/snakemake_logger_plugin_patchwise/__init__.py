@@ -39,7 +39,7 @@ class LogHandler(LogHandlerBase):
         self.running: dict[int, SimpleNamespace] = {}
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.failed: set[str] = set()
-        self.wrong: list[str] = []
+        self.wrong: dict[int, str] = {}
         self.errors: list[str] = []
         self.line, self.total, self.side_by_side = None, 0, 1
         self.closed = threading.Event()
@@ -64,9 +64,9 @@ class LogHandler(LogHandlerBase):
         if self.line is not None and not self.closed.is_set():
             self.closed.set()
             self.line.close()
-        for sentence in dict.fromkeys(self.wrong or self.errors):
+        for sentence in dict.fromkeys(self.wrong.values() or self.errors):
             print(f"\n{sentence}", file=sys.stderr)
-        self.wrong, self.errors = [], []
+        self.wrong, self.errors = {}, []
         super().close()
 
     def _begin(self, record: logging.LogRecord) -> None:
@@ -91,6 +91,7 @@ class LogHandler(LogHandlerBase):
         self.side_by_side = max(self.side_by_side, len(self.running))
 
     def _done(self, record: logging.LogRecord) -> None:
+        self.wrong.pop(record.job_id, None)  # of an earlier try
         if job := self.running.pop(record.job_id, None):
             took = time.monotonic() - job.begun
             self.seconds[job.rule].append(took)
@@ -105,7 +106,7 @@ class LogHandler(LogHandlerBase):
             if job.name not in self.failed:  # and not its further tries
                 self._write(f"failed · {job.name}")
             self.failed.add(job.name)
-            self.wrong.append(_sentence(job.logs))
+            self.wrong[record.jobid] = _sentence(job.logs)
 
     def _write(self, text: str) -> None:
         (print if self.line is None else self.line.write)(text, file=sys.stderr)
