@@ -15,6 +15,7 @@
 import os
 import shutil
 import sys
+import tempfile
 
 from lib.data import cells
 from lib.study import files, paths, reading
@@ -24,19 +25,23 @@ from lib.study.study import PLAIN
 from rules.digests import digest
 
 NAME = config.get("study", "demo")
+RESULTS = paths.results(NAME)
 try:
     STUDY = reading.load(NAME)
     VARIANTS = {PLAIN: STUDY, **{name: reading.load(NAME, name) for name in STUDY.variants}}
     cells.check(STUDY)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=RESULTS).close()  # it can be written to
 except ParameterError as error:
     sys.exit(str(error))
+except OSError as error:
+    sys.exit(paths.refused(error))
 
 SIZE = STUDY.data.image_size
 ELSEWHERE = any(study.training.origins != STUDY.training.origins for study in VARIANTS.values())
 WHICH = ["displaced", "places"]
 QUIRKY = [name for name, study in VARIANTS.items() if study.quirks != STUDY.quirks]
 GPU = int(shutil.which("nvidia-smi") is not None)  # then one network trains at a time
-RESULTS = paths.results(NAME)
 LOGS = RESULTS / "notebooks"
 
 
@@ -80,12 +85,15 @@ TABLE = "{train}__{test}__{variant}__p{size}__seed{seed}"
 PLACES = str(RESULTS / "tables" / "a3" / "{train}__{which}.csv")
 EFFECTS = str(RESULTS / "tables" / "a1" / "{train}.csv")
 
-# ipykernel warns, in every notebook, that it talks to this machine over TCP. A cell that takes an
-# hour waits for a message that was lost: rather than wait with it, try again.
+# A cell that takes an hour waits for a message that was lost: rather than wait with it, try again, as
+# where two kernels took one port; but not where a cell raised an error. rules/kernel.py ends a kernel
+# once this process, whose number the shell has as PPID, is gone.
 EXECUTE = (
-    'mkdir -p "$(dirname {log:q})" && OMP_NUM_THREADS={threads} papermill --log-level WARNING '
+    'mkdir -p "$(dirname {log:q})"; export BATCH=$PPID JUPYTER_PATH=rules; '
+    "for attempt in 1 2 3; do status=0; OMP_NUM_THREADS={threads} papermill --log-level WARNING "
     "--no-progress-bar --execution-timeout 3600 {input.notebook:q} {log:q} {params.flags} "
-    "2>&1 | {{ grep -v IPKernelApp || true; }}"
+    "2>&1 | awk -f rules/said.awk || status=$?; "
+    "case $status in 0|3) exit $status;; esac; kill -0 $BATCH || exit 1; done; exit 1"
 )
 # Snakemake's shell has pipefail: the exit status is that of the command, not of tee.
 COMMAND = "OMP_NUM_THREADS={threads} python -m lib {rule} {params.options} 2>&1 | tee {log:q}"
@@ -118,7 +126,6 @@ rule report:
         flags=f"-p study {NAME}",
         code=digest("06_report", *(paths.ROOT / "lib" / "report").glob("*.j2")),
         study=digest_of("title", "deviations", "show_pictures", "voting", "bootstrap"),
-    retries: 2
     shell:
         EXECUTE
 

@@ -41,7 +41,6 @@ for number, name in enumerate(NAMES, 1):
             flags=flags,
             code=digest(name),
             study=voting,
-        retries: 2
         shell:
             EXECUTE
 
@@ -62,7 +61,6 @@ rule generalize:
         flags=flags,
         code=digest("05_generalization"),
         study=voting,
-    retries: 2
     shell:
         EXECUTE
 
@@ -86,7 +84,6 @@ rule places:
         flags=flags,
         code=digest("A3_where_crops_fail"),
         study=digest_of("voting", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
-    retries: 2
     shell:
         EXECUTE
 
@@ -106,6 +103,5 @@ rule quirks:
         flags=flags,
         code=digest("A1_quirks"),
         study=digest_of("voting", "quirks", "bootstrap", "patch_sizes", "seeds", variants=VARIANTS),
-    retries: 2
     shell:
         EXECUTE

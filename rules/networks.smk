@@ -52,7 +52,6 @@ rule audit:
         flags=flags,
         code=digest("00_data", without=("lib.data.packing", "lib.data.sources")),
         study=digest_of("bootstrap"),
-    retries: 2
     shell:
         EXECUTE
 
@@ -67,7 +66,7 @@ rule train:
     params:
         options=lambda wildcards: f"{options(wildcards)} --code {TRAINING}",
         study=protocol,
-    threads: max(1, workflow.cores // len(networks(*STUDY.train_on)))
+    threads: max(1, workflow.cores // 4)  # never by what else there is: it tells in last digits
     resources:
         gpu=GPU,
     shell:
