@@ -14,6 +14,7 @@
 
 import os
 import sys
+import tempfile
 
 from lib.data import cells
 from lib.study import files, paths, reading
@@ -23,19 +24,23 @@ from lib.study.study import PLAIN
 from rules.digests import digest
 
 NAME = config.get("study", "demo")
+RESULTS = paths.results(NAME)
 try:
     STUDY = reading.load(NAME)
     VARIANTS = {PLAIN: STUDY, **{name: reading.load(NAME, name) for name in STUDY.variants}}
     cells.check(STUDY)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=RESULTS).close()  # it can be written to
 except ParameterError as error:
     sys.exit(str(error))
+except OSError as error:
+    sys.exit(paths.refused(error))
 
 SIZE = STUDY.data.image_size
 ELSEWHERE = any(study.training.origins != STUDY.training.origins for study in VARIANTS.values())
 WHICH = ["displaced", "places"]
 OURS = [name for name, study in VARIANTS.items() if not study.imported]
 QUIRKY = [name for name, study in VARIANTS.items() if study.quirks != STUDY.quirks]
-RESULTS = paths.results(NAME)
 LOGS = RESULTS / "notebooks"
 
 
@@ -102,12 +107,14 @@ COMMAND = TRY + (
     '%s > "$log" 2>&1 || {{ code=$?; [ $code != 1 ] || cp "$log" "$log.failed"; exit $code; }}'
 )
 # Of a notebook, a kernel that died, or lost a message so that a cell waits for an hour, is tried again
-# at once (snakemake#3689). What papermill says stays beside a failed one.
+# at once (snakemake#3689). What papermill says stays beside a failed one. rules/kernel.py ends a kernel
+# once this process, whose number the shell has as PPID, is gone.
 EXECUTE = TRY + (
-    "for attempt in 1 2 3; do papermill --log-level WARNING --no-progress-bar "
+    "export BATCH=$PPID JUPYTER_PATH=rules; for attempt in 1 2 3; do papermill --log-level WARNING --no-progress-bar "
     '--execution-timeout 3600 {input.notebook:q} "$log" {params.flags} > "$log.log" 2>&1 '
     '&& rm "$log.log" && exit; '
     "grep -qs '\"output_type\": \"error\"' \"$log\" && cp \"$log\" \"$log.failed\" && break; "
+    "grep -qs 'No space left on device' \"$log.log\" && break; kill -0 $BATCH || break; "
     "done; exit 1"
 )
 

@@ -18,7 +18,7 @@ from lib.study import files, own_code, paths
 from lib.study.run import Run
 
 # What a config records that does not forbid going on with a run.
-RECORDED = ("versions", "git_commit", "device", "model.parameters")
+RECORDED = ("versions", "git_commit", "device", "threads", "model.parameters")
 PACKAGES = ("torch", "timm", "numpy", "pillow", "patchwise")
 
 

@@ -78,7 +78,8 @@ rule train:
     params:
         options=lambda wildcards: f"{options(wildcards)} --code {TRAINING}",
         study=protocol,
-    threads: lambda wildcards: max(devices(wildcards), workflow.cores // len(networks(*STUDY.train_on)))
+    # Never by what else there is to train: their number tells in last digits.
+    threads: lambda wildcards: max(devices(wildcards), workflow.cores // 4)
     resources:
         gpu=lambda wildcards: devices(wildcards) * int(on_gpu(wildcards)),
         gpus_here="",  # of which each network has its own, on one machine: profiles/local

@@ -6,6 +6,7 @@ renamed.
 """
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -69,6 +70,7 @@ def train(
     described = f"{devices.WORLD} × ".removeprefix("1 × ") + classifier.describe(device)
     config = margins.config(run, hashes, precision=precision, device=described)
     config["model"]["parameters"] = classifier.parameter_count(network)
+    config["threads"] = [torch.get_num_threads()]
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with devices.locked(run.folder.with_name(f".{run.folder.name}.lock")):
@@ -79,6 +81,7 @@ def train(
         draft = paths.beside(run.folder)
         if (draft / "config.json").is_file():
             margins.refuse_mixing(draft, config)
+            config["threads"] = _threads(draft, config["threads"])
         text = json.dumps(config, indent=1)
         if devices.RANK == 0:
             paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
@@ -106,6 +109,18 @@ def _stays(folder: Path, config: dict[str, Any], code: str | None) -> bool:
             raise
         return False
     return not files.of_other_code(folder, code)
+
+
+def _threads(draft: Path, now: list[int]) -> list[int]:
+    """The numbers of threads that a run was made with, one after another; says so if it changes."""
+    before = margins.read_config(draft).get("threads", now)
+    if before[-1:] == now:
+        return before
+    logging.getLogger(__name__).warning(
+        "%s: goes on with %d threads, after %d; in its last digits it ends otherwise than it would "
+        "have. OMP_NUM_THREADS sets their number", draft, *now, before[-1]
+    )  # fmt: skip
+    return before + now
 
 
 def _batches(run: Run, data: Packed) -> Batches:

@@ -20,6 +20,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from lib.__main__ import ERRORS
 from lib.progress import bar
+from lib.study import paths
 
 OURS = {error.__name__ for error in ERRORS}
 TOLD = ("pack", "train", "judged")  # whose log ends with what came out
@@ -173,6 +174,8 @@ def _sentence(logs: list[str]) -> str:
                         return output["evalue"]
                     return f"{output['ename']}: {output['evalue']}\nThe notebook: {path}"
     lines = [line for line in _text(logs).splitlines() if not line.startswith(EPOCH)]
+    if any("No space left on device" in line for line in lines):
+        return paths.FULL
     if "KeyboardInterrupt" in lines:
         return "Interrupted. The same command goes on from here."
     ended = any(line.startswith("Traceback") for line in lines)

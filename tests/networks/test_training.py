@@ -242,6 +242,27 @@ def test_a_batch_keeps_what_the_same_code_made_and_makes_the_rest_anew():
     assert len(trained) == 7
 
 
+def test_a_run_that_goes_on_under_another_number_of_threads_says_so(caplog):
+    """Sums are rounded otherwise: one and two threads give other networks."""
+
+    class Stop(Exception):
+        pass
+
+    def stop(_):
+        raise Stop
+
+    run, threads = small_run(), torch.get_num_threads()
+    for number, said in ((1, 0), (1, 0), (2, 1)):
+        torch.set_num_threads(number)
+        try:
+            with pytest.raises(Stop):
+                train(run, watch=stop)
+        finally:
+            torch.set_num_threads(threads)
+        assert caplog.text.count("with 2 threads, after 1") == said
+    assert margins.read_config(paths.beside(run.folder))["threads"] == [1, 2]
+
+
 def test_an_interrupted_run_goes_on_after_a_thousand_epochs(tmp_path):
     network = classifier.PatchNet(Model(name="test_resnet"), seed=0)
     optimizer = torch.optim.Adam(network.parameters())
