@@ -355,7 +355,7 @@ def test_a_kill_once_all_is_written_costs_nothing(checkout, five, made):
     shutil.rmtree(made.parent, ignore_errors=True)
     process = subprocess.Popen(
         command("--", str(made), study="five"), cwd=checkout, start_new_session=True,
-        env=lone(checkout, checkout.parent) | given,
+        env=surroundings(checkout) | given,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while not made.is_file() and process.poll() is None:

@@ -57,7 +57,7 @@ class LogHandler(LogHandlerBase):
             follow(record)
         elif record.levelno >= logging.ERROR:
             self.errors.append(record.getMessage())
-        elif record.levelno == logging.WARNING:
+        elif record.levelno == logging.WARNING and not self.failed:
             self._write(record.getMessage())
 
     def close(self) -> None:
@@ -92,7 +92,8 @@ class LogHandler(LogHandlerBase):
         self.side_by_side = max(self.side_by_side, len(self.running))
 
     def _done(self, record: logging.LogRecord) -> None:
-        self.wrong.pop(record.job_id, None)  # of an earlier try
+        if self.wrong.pop(record.job_id, None):  # of an earlier try
+            self.errors.clear()
         if job := self.running.pop(record.job_id, None):
             took = time.monotonic() - job.begun
             self.seconds[job.rule].append(took)

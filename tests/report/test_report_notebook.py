@@ -124,7 +124,9 @@ def test_a_studys_report_has_every_section_and_begins_with_the_answer(lay):
     assert_answered(names)
     assert_findings_stored(names["findings"], page.text)
     folder = paths.report("tiny").parent
-    assert {file.name for file in folder.iterdir()} == {"claims.csv", "index.html", "overview.png"}
+    assert {file.name for file in folder.iterdir()} == {
+        *("answer.txt", "claims.csv", "index.html", "overview.png"),
+    }
 
 
 def assert_answered(names: dict) -> None:
