@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from safetensors import SafetensorError
 
 from lib import __main__, margins
 from lib.judge import runs
@@ -236,6 +237,25 @@ def test_a_diverged_training_is_named(tiny, capsys, monkeypatch):
 
     monkeypatch.setattr(training, "train", diverge)
     assert run(capsys, "train", *NETWORK) == (1, "", "the loss is nan in epoch 0\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "x.npy"), "x.npy: No space left on device. Free"),
+        (OSError(122, "Disk quota exceeded"), "No space left on device. Free some, or set PATCH"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "device. Free some"),
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied\n"),
+        (MemoryError("Unable to allocate 3 TiB"), "not enough memory: Unable to allocate 3 TiB"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(tiny, capsys, monkeypatch, error, said):
+    def refuse(run, code):
+        raise error
+
+    monkeypatch.setattr(training, "train", refuse)
+    status, printed, told = run(capsys, "train", *NETWORK)
+    assert (status, printed) == (1, "") and said in told and told.count("\n") == 1
 
 
 def test_any_other_error_is_not_hidden(tiny, monkeypatch):
