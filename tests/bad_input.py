@@ -4,19 +4,28 @@ The tests and the campaign (`python -m tests.campaign`) go through the same tabl
 file that was made here and damaged since, a study's file, an argument, a picture, or the disk.
 """
 
+import io
 import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import yaml
+from matplotlib import rc_context
 from PIL import Image
 from safetensors.numpy import load_file, save_file
+from vote_helpers import vote
+
+from lib import __main__
+from lib.study import paths, reading
 
 CELL, BLURRED = "leaves-gan_a", "leaves_blur-gan_a"
 FILES = {
@@ -36,7 +45,7 @@ STUDY = {
 PACK = ("pack", "--study", "tiny")
 TRAIN = ("train", "--study", "tiny", "--dataset", "leaves", "--gan", "gan_a", "--patch-size", "16")
 CHECK = ("check", "--study", "tiny")
-VOTE = ("vote",)
+VOTE, REPORT = ("vote",), ("report",)  # as notebooks 01 to 04 and 06 do
 
 
 class Place(NamedTuple):
@@ -92,6 +101,34 @@ class Bad(NamedTuple):
     arguments: tuple[str, ...]  # of `python -m lib`, or VOTE
     said: str  # a part of what is said
     status: int = 1  # 0 where it is mended
+    environment: Mapping[str, str] = {}
+
+
+def act(arguments: tuple[str, ...]) -> int:
+    """Does what `python -m lib` or a notebook does, in the folder of a place; the exit status."""
+    if arguments not in (VOTE, REPORT):
+        return __main__.main(arguments)
+    try:
+        if arguments == VOTE:
+            vote(reading.run("tiny", "leaves", "gan_a", patch_size=16))
+        else:
+            with rc_context():
+                report()
+    except __main__.ERRORS as error:
+        print(error)
+        return 1
+    return 0
+
+
+def report() -> None:
+    """Runs the code of notebook 06."""
+    notebook = json.loads((paths.NOTEBOOKS / "06_report.ipynb").read_text("utf-8"))
+    names: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+            if "parameters" in cell["metadata"].get("tags", []):
+                names["study"] = "tiny"
 
 
 def lay(root: Path) -> Place:
@@ -115,6 +152,7 @@ def copied(place: Place, root: Path) -> Place:
     for name in ("params", "work"):
         shutil.copytree(getattr(place, name) if name == "work" else place.study.parent, root / name)
     (root / "data").symlink_to(place.data, target_is_directory=True)
+    shutil.copytree(place.data / "leaves", root / "odd")
     return Place(root)
 
 
@@ -180,6 +218,9 @@ FACTS, MANIFEST = f"{PACKED}/files.parquet", f"{PACKED}/manifest.parquet"
 ANEW, AGAIN = "seed0 to train anew", "python -m lib pack --study tiny"
 JUDGE = ("judge", "data/leaves", "--network", RUN, "--out", "work/judged")
 
+TABLE = f"work/results/tiny/tables/exp2/{CELL}__{CELL}__plain__p016__seed0.csv"
+VERDICTS = TABLE.replace("tables", "verdicts").replace(".csv", ".parquet")
+
 DAMAGED = [
     Bad("margins cut short", cut(MARGINS), VOTE, ANEW),
     Bad("margins emptied", empty(MARGINS), VOTE, ANEW),
@@ -196,6 +237,11 @@ DAMAGED = [
     Bad("history gone", gone(HISTORY), VOTE, "history.csv is missing"),
     Bad("history emptied", empty(HISTORY), VOTE, ANEW),
     Bad("history of words", written(HISTORY, "epoch,x\na,b\n"), VOTE, ANEW),
+    Bad("a table emptied", empty(TABLE), REPORT, "seed0.csv is damaged"),
+    Bad("a table of bytes", pickled(TABLE), REPORT, "seed0.csv is damaged"),
+    Bad("verdicts cut short", cut(VERDICTS), REPORT, "seed0.parquet is damaged"),
+    Bad("history gone", gone(HISTORY), REPORT, "history.csv is missing"),
+    Bad("margins cut short", cut(MARGINS), REPORT, ANEW),
     Bad("weights cut short", cut(BEST), JUDGE, ANEW),
     Bad("weights cut short", cut(BEST), CHECK, "best.safetensors is not the file that was"),
     *(
@@ -303,4 +349,88 @@ SOURCES = [
     Bad("no such folder", real("nowhere"), PACK, "nowhere: there is no such folder or zip"),
 ]
 
-KINDS = [*DAMAGED, *STUDIES, *SOURCES]
+
+def among(content: bytes | Image.Image, suffix: str = "png") -> Callable[[Place], object]:
+    """A folder of photographs with this among them."""
+    if isinstance(content, Image.Image):
+        memory = io.BytesIO()
+        content.save(memory, "TIFF" if content.mode == "F" else "PNG")
+        content = memory.getvalue()
+
+    def make(place: Place) -> None:
+        (place.root / "odd" / "0.png").unlink()
+        (place.root / "odd" / f"x.{suffix}").write_bytes(content)
+
+    return make
+
+
+def picture(content: bytes | Image.Image, suffix: str = "png") -> Callable[[Place], object]:
+    """The study with such photographs, all of which it needs."""
+    return lambda place: (among(content, suffix)(place), real(str(place.root / "odd"))(place))
+
+
+def pipe_among_them(place: Place) -> None:
+    (place.root / "odd" / "0.png").unlink()
+    os.mkfifo(place.root / "odd" / "x.png")
+    real(str(place.root / "odd"))(place)
+
+
+def zipped(name: str, *, cut_short: bool = False) -> Callable[[Place], object]:
+    """The study with its photographs in a zip, one of them under this name."""
+
+    def make(place: Place) -> None:
+        file = place.root / "odd.zip"
+        with zipfile.ZipFile(file, "w") as archive:
+            for path in sorted((place.root / "odd").iterdir()):
+                archive.write(path, name if path.name == "0.png" else path.name)
+        if cut_short:
+            os.truncate(file, file.stat().st_size // 2)
+        real(str(file))(place)
+
+    return make
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One of a PNG's parts."""
+    check = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+
+HEADER = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+HUGE = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", HEADER) + chunk(b"IDAT", zlib.compress(bytes(99)))
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n%%EndComments\n{} loop\n"
+AVIF = struct.pack(">I", 28) + b"ftypavif\0\0\0\0avifmif1miaf" + bytes(range(256))
+NAN = Image.fromarray(np.full((32, 32), np.nan, np.float32))
+RED = Image.new("RGB", (32, 32), "red")
+USABLE = "12 of its 13 are usable (for example x."
+
+JUDGE_ODD = (JUDGE[0], "odd", *JUDGE[2:])
+
+PICTURES = [
+    Bad("nothing in it", picture(b""), PACK, f"{USABLE}png (zero bytes)"),
+    Bad("no picture", picture(b"no picture" * 99), PACK, f"{USABLE}png (no PNG, JPEG or WebP"),
+    Bad("an EPS that loops", picture(EPS, "jpg"), PACK, f"{USABLE}jpg (no PNG, JPEG or WebP"),
+    Bad("an AVIF that is none", picture(AVIF, "jpg"), PACK, f"{USABLE}jpg (no PNG, JPEG or WebP"),
+    Bad("a TIFF of NaN", picture(NAN), PACK, f"{USABLE}png (no PNG, JPEG or WebP"),
+    Bad("60,000 px a side", picture(HUGE), PACK, f"{USABLE}png (suspiciously large"),
+    Bad("one pixel", picture(RED.resize((1, 1))), PACK, f"{USABLE}png (too small: 1 px a side"),
+    Bad("a line", picture(RED.resize((1, 20_000))), PACK, f"{USABLE}png (too small: 1 px a side"),
+    Bad("a pipe", pipe_among_them, PACK, f"{USABLE}png (cannot be read: not a file)"),
+    Bad("out of its zip", zipped("../0.png"), PACK, "leads out of the archive"),
+    Bad("a zip cut short", zipped("0.png", cut_short=True), PACK, "a truncated zip"),
+    Bad("one pixel", among(RED.resize((1, 1))), JUDGE_ODD, "cannot tell (unusable: too small", 0),
+    Bad("a pipe", lambda p: os.mkfifo(p.root / "x"), ("judge", "x"), "x: neither a folder nor a"),
+    Bad("no picture", NOTHING, ("judge", "nowhere.png"), "there is no such file or folder"),
+    Bad("5,000 letters", NOTHING, ("judge", "x" * 5000), "File name too long"),
+]
+
+WORK, NOBODY = "PATCHWISE_WORK", "~nobody_at_all/x"
+FOLDERS = [
+    Bad("a file", written("file", ""), PACK, f"Set {WORK}", 1, {WORK: "file"}),
+    Bad("what cannot be", NOTHING, PACK, f"Set {WORK}", 1, {WORK: "/proc/none"}),
+    Bad("what cannot be", NOTHING, (*JUDGE[:-1], "/proc/none"), "/proc/none: ", 1),
+    Bad("nobody's", NOTHING, PACK, f"{WORK}: got '{NOBODY}'", 1, {WORK: NOBODY}),
+    Bad("nobody's", NOTHING, PACK, "PATCHWISE_DATA: got '~", 1, {"PATCHWISE_DATA": NOBODY}),
+]
+
+KINDS = [*DAMAGED, *STUDIES, *SOURCES, *PICTURES, *FOLDERS]

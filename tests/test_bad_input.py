@@ -1,51 +1,40 @@
 """What is bad is said in a sentence, with what to do, or mended: no traceback, nothing let in."""
 
 import pytest
-from bad_input import KINDS, PACK, TRAIN, VOTE, Bad, Place, copied, lay
+from bad_input import CHECK, KINDS, PACK, REPORT, TRAIN, VOTE, Bad, Place, act, copied, lay
+from matplotlib.figure import Figure
+from PIL import Image
 
-from lib import __main__, margins
-from lib.results import tables
-from lib.study import paths, reading
-from lib.voting import rules
-
-
-def vote() -> int:
-    """Votes as notebook 02 does; what is wrong is printed as `python -m lib` prints it."""
-    try:
-        run = reading.run("tiny", "leaves", "gan_a", patch_size=16)
-        sheet = tables.Sheet(run, 2, margins.load(run, run.test))
-        for rule in rules.voting_on("grid"):
-            sheet.vote(rule)
-    except __main__.ERRORS as error:
-        print(error)
-        return 1
-    return 0
+from lib.study import paths
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Place:
-    """A packed study with one network."""
+    """A packed study with a voted network."""
     place = lay(tmp_path_factory.mktemp("made"))
     with pytest.MonkeyPatch.context() as patch:
-        enter(patch, place)
-        assert __main__.main(PACK) == __main__.main(TRAIN) == 0
-        assert vote() == __main__.main(("check", "--study", "tiny")) == 0
+        enter(patch, place, {})
+        assert [act(what) for what in (PACK, TRAIN, VOTE, REPORT, CHECK)] == [0] * 5
     return place
 
 
-def enter(patch: pytest.MonkeyPatch, place: Place) -> None:
-    for name, value in place.environment.items():
+def enter(patch: pytest.MonkeyPatch, place: Place, environment: dict[str, str]) -> None:
+    for name, value in {**place.environment, **environment}.items():
         patch.setenv(name, value)
     patch.setattr(paths, "PARAMS", place.study.parent)
+    patch.setattr("huggingface_hub.constants.ENDPOINT", "https://localhost:9")  # no network
+    patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    drawn = Image.new("RGB", (1, 1))  # drawing takes longest
+    patch.setattr(Figure, "savefig", lambda _, to, **how: drawn.save(to, "PNG"))
     patch.chdir(place.root)
 
 
 @pytest.mark.parametrize("bad", KINDS, ids=lambda bad: f"{bad.kind}, {bad.arguments[0]}")
 def test_what_is_bad_is_said(made, bad: Bad, tmp_path, monkeypatch, capsys):
     place = copied(made, tmp_path / "place")
-    enter(monkeypatch, place)
+    enter(monkeypatch, place, bad.environment)
     bad.make(place)
-    status = vote() if bad.arguments == VOTE else __main__.main(bad.arguments)
+    status = act(bad.arguments)
     said = "".join(capsys.readouterr())
     assert status == bad.status and bad.said in said, said
     assert "Traceback" not in said and len(said) < 3000

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from safetensors import SafetensorError
 
 from lib import __main__, margins
 from lib.data.packing import workers
@@ -252,6 +253,25 @@ def test_the_death_of_a_process_that_reads_counts_as_a_kill(tiny, capsys, monkey
     monkeypatch.setattr(workers.Workers, "_worthwhile", lambda self: True)
     status, said, why = run(capsys, "pack", *CELL)
     assert status == 137 and said == "" and "a process that read pictures died" in why
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device", "x.npy"), "x.npy: No space left on device. Free"),
+        (OSError(122, "Disk quota exceeded"), "No space left on device. Free some, or set PATCH"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "device. Free some"),
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied\n"),
+        (MemoryError("Unable to allocate 3 TiB"), "not enough memory: Unable to allocate 3 TiB"),
+    ],
+)
+def test_what_the_system_refuses_is_one_sentence(tiny, capsys, monkeypatch, error, said):
+    def refuse(run, watch, code):
+        raise error
+
+    monkeypatch.setattr(training, "train", refuse)
+    status, printed, told = run(capsys, "train", *NETWORK)
+    assert (status, printed) == (1, "") and said in told and told.count("\n") == 1
 
 
 def test_any_other_error_is_not_hidden(tiny, monkeypatch):

@@ -17,6 +17,7 @@ from lib.data.packed import CLASSES, Packed
 from lib.statistics import ranking
 from lib.statistics.bootstrap import LEVEL, Estimate, resample
 from lib.study import paths
+from lib.study.files import read_table
 from lib.study.schema import Bootstrap
 
 WARN_AT, WARN_ABOVE = 0.70, 0.60
@@ -201,7 +202,7 @@ def save(study: str, cell: str, **tables: pd.DataFrame) -> list[str]:
 def read(study: str, cell: str, name: str) -> pd.DataFrame | None:
     """A table that `save` wrote; None if the cell was not audited."""
     path = paths.audit(study, cell) / f"{name}.csv"
-    return pd.read_csv(path) if path.is_file() else None
+    return read_table(path) if path.is_file() else None
 
 
 def warnings(study: str, cells: Iterable[str]) -> list[str]:

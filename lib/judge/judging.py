@@ -22,6 +22,7 @@ from lib.judge.pictures import Pictures
 from lib.progress import bar
 from lib.statistics.abstention import CANNOT_TELL, VERDICTS, verdicts
 from lib.study import paths
+from lib.study.files import read_table
 from lib.voting import rules
 
 BATCH = 32
@@ -171,7 +172,7 @@ def read(out: Path, columns: list[str] | None = None) -> pd.DataFrame:
     """What is judged so far, of a picture the latest; by default without margins and thumbnails."""
     parts = []
     for path in _parts(out):
-        part = pd.read_parquet(path)
+        part = read_table(path)
         wanted = columns or dict.fromkeys([*COLUMNS, *part.columns.drop(PIXELS, errors="ignore")])
         parts.append(part.reindex(columns=list(wanted)))
     empty = pd.DataFrame(columns=columns or COLUMNS)
@@ -189,7 +190,7 @@ def _times(out: Path) -> dict[str, int]:
     return {
         name: path.stat().st_mtime_ns
         for path in _parts(out)
-        for name in pd.read_parquet(path, columns=["picture"])["picture"]
+        for name in read_table(path, columns=["picture"])["picture"]
     }
 
 

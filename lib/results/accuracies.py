@@ -21,6 +21,7 @@ from scipy.stats import norm
 from lib import margins
 from lib.results.comparison import Comparison
 from lib.statistics import bootstrap, ranking
+from lib.study.files import read_table
 from lib.study.run import Run
 from lib.study.schema import split_cell
 from lib.study.study import Study
@@ -216,7 +217,7 @@ class Family:
             return ranking.auc(outcomes.scores, outcomes.labels, resampled)
         run = self.run(question.patch_size, seed, question.test)
         path = run.table(_experiment(run, question))
-        rows = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["rule", "statistic"])
+        rows = read_table(path) if path.is_file() else pd.DataFrame(columns=["rule", "statistic"])
         rows = rows[(rows["rule"] == question.rule) & (rows["statistic"] == "auc")]
         if rows.empty:
             raise MissingVerdicts(f"{path}: no AUC in it. Run the notebook of Experiment 1 first")

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from lib.study import paths, reading
+from lib.study.files import read_table
 from lib.study.run import Run
 from lib.study.study import Study
 from lib.voting.rules import RULES
@@ -90,7 +91,7 @@ def save(study: Study, train: str, **tables: pd.DataFrame) -> list[str]:
 def read(study: Study, train: str, name: str) -> pd.DataFrame:
     """A table that `save` wrote; empty if the notebook was not run."""
     path = _path(study, train, name)
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    return read_table(path) if path.is_file() else pd.DataFrame()
 
 
 def _path(study: Study, train: str, name: str) -> Path:

@@ -15,6 +15,7 @@ from lib import margins as store
 from lib.results.accuracies import Family, Outcomes, Question
 from lib.results.comparison import Comparison
 from lib.study import paths, reading
+from lib.study.files import read_table
 from lib.study.run import Run
 from lib.study.schema import ParameterError
 from lib.study.study import PLAIN, Study
@@ -167,7 +168,7 @@ def read(study: Study, train: str) -> pd.DataFrame:
     """The table of effects; empty if the ablation has not been run."""
     if not (path := _path(study, train)).is_file():
         return pd.DataFrame(columns=COLUMNS)
-    return pd.read_csv(path, dtype={"seed": "Int64"})
+    return read_table(path, dtype={"seed": "Int64"})
 
 
 def _path(study: Study, train: str) -> Path:

@@ -13,6 +13,7 @@ from lib.results.accuracies import Family
 from lib.statistics import accuracy, bootstrap, calibration, dependence, ranking
 from lib.statistics.bootstrap import Estimate
 from lib.study import paths, reading
+from lib.study.files import read_table
 from lib.study.run import Run
 from lib.study.schema import ParameterError
 from lib.study.study import Study
@@ -194,7 +195,7 @@ def read(study: Study, experiment: int | None = None) -> tuple[pd.DataFrame, lis
     if there are none; and a line for each of the others, which are left out.
     """
     files = sorted((paths.results(study.name) / "tables").glob(f"exp{experiment or '*'}/*.csv"))
-    tables = [pd.read_csv(file, dtype=TEXT | WHOLE_NUMBERS) for file in files]
+    tables = [read_table(file, dtype=TEXT | WHOLE_NUMBERS) for file in files]
     every = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     kept, left_out = [], []
     for key, rows in every.groupby(["train", "test", "variant", "patch_size", "seed"]):

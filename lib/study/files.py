@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from lib.study import paths
 
 RECORD = "files.json"
@@ -37,6 +39,13 @@ def reading(path: Path, remedy: str = "") -> Iterator[None]:
         why = textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")
         state = "is missing" if missing else f"is damaged: {why}"
         raise DamagedError(f"{path} {state}{remedy}") from None
+
+
+def read_table(path: Path, **how: Any) -> pd.DataFrame:
+    """A table that was written here, CSV or parquet; DamagedError if it cannot be read."""
+    read = pd.read_parquet if path.suffix == ".parquet" else pd.read_csv
+    with reading(path, ". Delete it: what wrote it writes it again"):
+        return read(path, **how)
 
 
 def digest(path: Path) -> str:

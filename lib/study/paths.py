@@ -114,7 +114,7 @@ def refused(error: Exception) -> str:
         why = FULL
     elif where is not None and Path(where).is_relative_to(work()):
         why += ". Set PATCHWISE_WORK to a folder that can be written to"
-    return why if where is None else f"{where}: {why}"
+    return why if where is None else f"{str(where)[:300]}: {why}"
 
 
 def _is_full(error: Exception) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lib.study import paths
+from lib.study.files import read_table
 from lib.study.run import Run
 from lib.voting.quirks import Verdicts
 from lib.voting.rules import Rule
@@ -51,4 +52,7 @@ def write(run: Run, experiment: int, tables: Sequence[pd.DataFrame]) -> Path:
 
 def read(run: Run, experiment: int) -> pd.DataFrame:
     """The verdicts of one experiment on one run; FileNotFoundError if they were not written."""
-    return pd.read_parquet(run.verdicts(experiment)).astype(COLUMNS)
+    path = run.verdicts(experiment)
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    return read_table(path).astype(COLUMNS)
