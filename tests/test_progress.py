@@ -123,6 +123,28 @@ def test_an_interrupt_is_no_error(shown, tmp_path, capsys):
     assert capsys.readouterr().err.endswith("\nInterrupted. The same command goes on from here.\n")
 
 
+def test_what_was_killed_and_tried_again_is_no_error(shown, tmp_path, capsys):
+    tell(shown, LogEvent.RUN_INFO, stats={"train": 1, "total": 1})
+    (tmp_path / "train.log").touch()
+    train(shown, 1, tmp_path / "train.log")
+    tell(shown, LogEvent.ERROR, logging.ERROR, "RuleException: exit status 137")
+    tell(shown, LogEvent.JOB_ERROR, logging.ERROR, "Error in rule train", jobid=1)
+    failed = "failed · train faces-gan 64 px, seed 1"
+    assert capsys.readouterr().err.splitlines() == [failed]
+    train(shown, 1, tmp_path / "train.log")
+    tell(shown, LogEvent.JOB_FINISHED, job_id=1)
+    shown.close()
+    assert capsys.readouterr().err == "1 of 1 · train faces-gan 64 px, seed 1 · 0 s\n"
+
+
+def test_what_was_killed_at_last_is_said(shown, tmp_path, capsys):
+    tell(shown, LogEvent.RUN_INFO, stats={"train": 1, "total": 1})
+    train(shown, 1, tmp_path / "train.log")
+    tell(shown, LogEvent.JOB_ERROR, logging.ERROR, "Error in rule train", jobid=1)
+    shown.close()
+    assert "seed 1 was ended without a word" in capsys.readouterr().err
+
+
 def test_what_snakemake_itself_finds_wrong_is_said(shown, capsys):
     tell(shown, None, logging.INFO, "Building DAG of jobs...")
     tell(shown, LogEvent.ERROR, logging.ERROR, "MissingInputException: no such file")

@@ -92,7 +92,7 @@ class LogHandler(LogHandlerBase):
         self.side_by_side = max(self.side_by_side, len(self.running))
 
     def _done(self, record: logging.LogRecord) -> None:
-        if self.wrong.pop(record.job_id, None):  # of an earlier try
+        if self.wrong.pop(record.job_id, None) is not None:  # of an earlier try
             self.errors.clear()
         if job := self.running.pop(record.job_id, None):
             took = time.monotonic() - job.begun
@@ -108,7 +108,10 @@ class LogHandler(LogHandlerBase):
             if job.name not in self.failed:  # and not its further tries
                 self._write(f"failed · {job.name}")
             self.failed.add(job.name)
-            self.wrong[record.jobid] = _sentence(job.logs)
+            self.wrong[record.jobid] = _sentence(job.logs) or (
+                f"{job.name} was ended without a word, as by a kill or for want of memory. The same "
+                "command goes on from here."
+            )
 
     def _write(self, text: str) -> None:
         (print if self.line is None else self.line.write)(text, file=sys.stderr)
