@@ -109,8 +109,8 @@ class LogHandler(LogHandlerBase):
                 self._write(f"failed · {job.name}")
             self.failed.add(job.name)
             self.wrong[record.jobid] = _sentence(job.logs) or (
-                f"{job.name} was ended without a word, as by a kill or for want of memory. The same "
-                "command goes on from here."
+                f"{job.name} was ended without a word, as by a kill or for want of memory. The "
+                "same command goes on from here."
             )
 
     def _write(self, text: str) -> None:
