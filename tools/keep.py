@@ -78,6 +78,7 @@ def _pages(study: str, kept: Path) -> list[Path]:
     for name, file in pages.items():
         html, _ = exporter.from_filename(str(file))
         html = re.sub('data:image/png;base64,([^"]*)', _as_webp, html)
+        html = re.sub("(?s)<style.*?</style>", _dense, html)
         paths.write_whole(
             kept / f"{name}.html", lambda path, html=html: path.write_text(html, "utf-8")
         )
@@ -89,6 +90,11 @@ def _as_webp(png: re.Match) -> str:
     memory = io.BytesIO()
     Image.open(io.BytesIO(b64decode(png[1]))).save(memory, "WEBP", quality=80)
     return "data:image/webp;base64," + b64encode(memory.getvalue()).decode()
+
+
+def _dense(style: re.Match) -> str:
+    """A style sheet, of thousands of lines, in one."""
+    return " ".join(re.sub(r"(?s)/\*.*?\*/", "", style[0]).split())
 
 
 if __name__ == "__main__":
