@@ -85,7 +85,7 @@ test: $(READY)
 	ruff check .
 	ruff format --check .
 	lint-imports
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 test-slurm: $(READY)
 	PATCHWISE_SLURM=1 python -m pytest --verbose tests/test_slurm.py
