@@ -116,8 +116,11 @@ def act(arguments: tuple[str, ...]) -> int:
                 report()
     except __main__.ERRORS as error:
         print(error)
-        return 1
-    return 0
+    except OSError as error:
+        print(paths.refused(error))
+    else:
+        return 0
+    return 1
 
 
 def report() -> None:

@@ -184,6 +184,13 @@ def test_a_typo_in_the_studys_file_is_one_sentence(checkout):
     assert said.startswith("params/smoke.yaml: ") and "did you mean simulated?" in said
 
 
+def test_a_work_folder_that_cannot_be_written_to_is_one_sentence(checkout, tmp_path):
+    (tmp_path / "file").touch()
+    done = run(checkout, *command("--dry-run"), PATCHWISE_WORK=str(tmp_path / "file"))
+    assert done.returncode == 1 and "Error" not in done.stdout
+    assert "Set PATCHWISE_WORK to a folder that can be" in done.stdout.splitlines()[-1]
+
+
 def test_only_quirks_of_pixels_train_networks_and_all_are_compared(checkout):
     logs = (checkout / "results" / "smoke" / "notebooks").glob("train__*.log")
     assert {log.stem.split("__")[2] for log in logs} == {"plain", "scrambled_layout"}

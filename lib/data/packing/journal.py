@@ -64,7 +64,7 @@ class Draft:
             need, free = rows * self.side**2 * 3, shutil.disk_usage(folder).free
             if need > free:
                 raise PackingError(
-                    f"{folder.parent}: packing needs {need / 1e6:,.1f} MB and {free / 1e6:,.1f} MB "
+                    f"{folder.parent}: packing needs {need / 1e6:,.2f} MB and {free / 1e6:,.2f} MB "
                     "are free; free some space, or set PATCHWISE_WORK to a folder on a larger disk"
                 )
             with open(self.images, "wb") as file:

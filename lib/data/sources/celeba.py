@@ -8,9 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from lib.data.sources.files import FileSource
-from lib.data.sources.interface import SourceError, check_exists
+from lib.data.sources.interface import SourceError, check_exists, file_path
 from lib.data.sources.trees import Archive, open_tree
-from lib.study import paths
 from lib.study.schema import Data, Place, Strict
 
 PICTURES = "img_align_celeba"
@@ -38,7 +37,7 @@ class CelebaSource(FileSource):
 
     def __init__(self, settings: Settings, data: Data) -> None:
         """Raises SourceError naming what is missing, and why it is needed."""
-        self.path = paths.below_data(settings.path)
+        self.path = file_path(settings.path)
         self.title = str(self.path)
         check_exists(self.path, "folder")
         pictures = self._find(PICTURES, f"{PICTURES}.zip")

@@ -5,9 +5,8 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from lib.data.images import SUFFIXES
-from lib.data.sources.interface import PictureSource
+from lib.data.sources.interface import PictureSource, file_path
 from lib.data.sources.trees import open_tree
-from lib.study import paths
 from lib.study.schema import Data, Place, Strict
 
 
@@ -21,7 +20,7 @@ class FileSource(PictureSource):
 
     def __init__(self, settings: Settings, data: Data) -> None:
         """Raises SourceError if its path is neither a folder nor a zip."""
-        self.path = paths.below_data(settings.path)
+        self.path = file_path(settings.path)
         self.title = str(self.path)
         self._tree = open_tree(self.path)
 

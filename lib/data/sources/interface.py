@@ -59,6 +59,10 @@ class PictureSource(ABC):
         return {}
 
 
+file_path = paths.below_data
+"""Where a study's folder or file lies."""
+
+
 def check_exists(path: Path, what: str) -> None:
     """Raises SourceError if at `path`, where `what` was expected, is no folder and no file."""
     try:

@@ -13,8 +13,7 @@ from weakref import WeakValueDictionary
 import lmdb
 
 from lib.data.images import Unusable
-from lib.data.sources.interface import PictureSource, SourceError, check_exists
-from lib.study import paths
+from lib.data.sources.interface import PictureSource, SourceError, check_exists, file_path
 from lib.study.schema import Data, Place, Strict
 
 EVERY = 1000  # one key of so many is kept in memory
@@ -32,7 +31,7 @@ class LsunSource(PictureSource):
 
     def __init__(self, settings: Settings, data: Data) -> None:
         """Raises SourceError if its path is no folder of an LMDB database."""
-        path = self.path = paths.below_data(settings.path)
+        path = self.path = file_path(settings.path)
         self.title = str(path)
         check_exists(path, "folder")
         if path.suffix.lower() == ".zip":
