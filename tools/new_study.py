@@ -182,9 +182,10 @@ def duration(study: Study, counts: list[int]) -> str:
     device, size = pick_device(study.training.device), study.data.image_size
     networks = len(study.patch_sizes) * len(study.seeds)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    side_by_side = min(networks, cores) if device.type == "cpu" else 1
+    each, before = max(1, cores // 4), torch.get_num_threads()  # as many as a batch gives it
+    side_by_side = min(networks, cores // each) if device.type == "cpu" else 1
     if device.type == "cpu":
-        torch.set_num_threads(max(1, cores // networks))
+        torch.set_num_threads(each)
     precision = DTYPES[pick_precision(study.training.precision, device)]
     data, total = study.data, 0.0
     pictures = sum(min(count, data.most_per_class or count) for count in counts)
@@ -212,6 +213,7 @@ def duration(study: Study, counts: list[int]) -> str:
         kinds = 1 if patch_size == size else 2  # the grid and the crops
         epoch = patches * a_patch + an_image * (tests * cells * kinds + trains / 8)
         total += training.epochs * epoch * len(study.seeds) / side_by_side
+    torch.set_num_threads(before)
     minutes = total / 60
     about = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
     return f"about {about} on this machine ({describe(device)}, {side_by_side} at a time)"
