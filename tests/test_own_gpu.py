@@ -113,3 +113,15 @@ def test_the_local_profile_trains_on_all_gpus_at_once(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
+
+
+def test_the_local_profile_takes_no_more_cores_than_it_may_use(tmp_path):
+    for name in ("rules", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    (tmp_path / "Snakefile").write_text('print(workflow.cores, "cores")\nrule all:\n', "utf-8")
+    given = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "LOKY_MAX_CPU_COUNT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--profile", "profiles/local"],
+        cwd=tmp_path, env=given, timeout=120, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("1 cores")

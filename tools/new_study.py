@@ -8,7 +8,6 @@ hold, what to beware of, what the study does, and about how long it takes on thi
 by a few steps. git ignores the file, so that results are not marked as those of changed code.
 """
 
-import os
 import re
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import cpu_count
 
 from lib.data.images import Unusable, prepare
 from lib.data.packed import CLASSES
@@ -181,9 +181,8 @@ def duration(study: Study, counts: list[int]) -> str:
     """About how long training and scoring take here, measured by a few steps at each size."""
     device, size = pick_device(study.training.device), study.data.image_size
     networks = len(study.patch_sizes) * len(study.seeds)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    each, before = max(1, cores // 4), torch.get_num_threads()  # as many as a batch gives it
-    side_by_side = min(networks, cores // each) if device.type == "cpu" else 1
+    each, before = max(1, cpu_count() // 4), torch.get_num_threads()  # as many as in a batch
+    side_by_side = min(networks, cpu_count() // each) if device.type == "cpu" else 1
     if device.type == "cpu":
         torch.set_num_threads(each)
     precision = DTYPES[pick_precision(study.training.precision, device)]

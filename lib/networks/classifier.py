@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import torch
+from joblib import cpu_count
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ from lib.study.own_code import is_own
 from lib.study.schema import Model, ParameterError, Quirks
 
 REAL, FAKE = 0, 1
+# Of a container that has a share of the cores, torch knows only the cores.
+torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
 _declared: list[torch.library.Library] = []  # kept, or the schemas would be withdrawn
 
 

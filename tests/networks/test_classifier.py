@@ -1,5 +1,6 @@
 """The patch classifier: margins in float32, plain timm weights, the quirks of what it sees."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -76,6 +77,15 @@ def test_another_failure_of_torchvision_is_not_hidden(tmp_path):
         """
     )
     assert printed.strip() == "some other trouble"
+
+
+def test_no_more_threads_than_a_containers_share():
+    code = "import torch; from lib.networks import classifier; print(torch.get_num_threads())"
+    given = {**os.environ, "OMP_NUM_THREADS": "2", "LOKY_MAX_CPU_COUNT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "1"
 
 
 def test_the_default_backbone_is_timms_xception():

@@ -19,6 +19,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import cpu_count
 
 from lib.data.faces import NoFace
 from lib.data.images import Unusable, prepare
@@ -66,9 +67,11 @@ def read(source: PictureSource, name: str, data: Preparation, note: Note | None 
 
 
 def cores() -> int:
-    """How many processes may work: OMP_NUM_THREADS if set, as in a batch, else all cores."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return int(os.environ.get("OMP_NUM_THREADS") or here or 1)
+    """How many processes may work: OMP_NUM_THREADS if set, as in a batch, else all cores.
+
+    Of a machine that is shared, those that this process may use; of a container, its share.
+    """
+    return int(os.environ.get("OMP_NUM_THREADS") or cpu_count())
 
 
 class Workers(AbstractContextManager):

@@ -187,6 +187,8 @@ def test_as_many_processes_as_the_batch_gives(monkeypatch):
     assert cores() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert cores() >= 1
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # as a container's share is
+    assert cores() == 1
 
 
 def test_pixels_and_facts_of_a_picture(draw):
