@@ -24,7 +24,7 @@ from lib.study import paths, reading
 from lib.study.study import Study
 
 PATCH_SIZES = (256, 128, 64, 32, 16)
-ON_PAGE = ("over_eager", "bandwidth_share", "memory")  # and not among the JSON file's keys
+ON_PAGE = ("over_eager", "roofline_share", "memory")  # and not among the JSON file's keys
 
 
 def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
@@ -42,8 +42,10 @@ def measured(device: torch.device, *, quick: bool) -> Iterator[Row]:
         for use, count, passes in used:
             for size in PATCH_SIZES:
                 row = use(size, count, repeats, device, precision, elsewhere)
-                moved = passes * networks.traffic(size) * precision.itemsize  # bytes for an image
-                row.bandwidth_share = moved * row.value / (bandwidth.value * 1e9)
+                ceiling = passes * networks.operations(size) * row.value / row.ceiling_share
+                moved = bandwidth.value * 1e9
+                least = networks.roofline(size, ceiling, moved, precision.itemsize) / passes
+                row.roofline_share = row.value / least
                 yield row
         few = 1 if quick else 3
         yield four_tables.tables(64, images // 2, few, device, precision, elsewhere)
@@ -106,8 +108,9 @@ def page(rows: list[Row], device: torch.device, *, quick: bool) -> str:
             "ceiling of the precision, measured beside it; training counts three times the "
             "forward. `over eager`: how many times faster training is than the plain way with "
             "that precision and channels last. "
-            "`bandwidth share`: what the convolutions read and write if each input and output "
-            "moves once, over the bandwidth; three times that in training. "
+            "`roofline share`: ours over the rate at which each convolution takes the longer of "
+            "its arithmetic at that ceiling and its traffic at the bandwidth, inputs, outputs and "
+            "a batch's weights moving once; three times both in training. "
             "Images have 256 px, "
             f"networks are Xceptions, batches have {plain.BATCH} patches, or all of the few "
             "images there are. `tables`: Tables 1 to 4 for one network. "

@@ -30,8 +30,8 @@ class Row:
     """The arithmetic that ours does in a second, as a share of the matrix-product ceiling."""
     over_eager: float | None = None
     """The ratio to plain PyTorch in the precision of ours, channels last; not in the JSON file."""
-    bandwidth_share: float | None = None
-    """The bytes that ours must move in a second, as a share of the bandwidth; not in the file."""
+    roofline_share: float | None = None
+    """Ours over the rate that arithmetic and memory together allow; not in the JSON file."""
     memory: float | None = None
     """The highest memory of ours, GiB; not in the JSON file."""
 

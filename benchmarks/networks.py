@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import plain
@@ -31,18 +31,37 @@ def operations(patch_size: int) -> int:
 
 
 @functools.cache
-def traffic(patch_size: int) -> int:
-    """The values that its convolutions read and write meanwhile: each input and output once.
+def layers(patch_size: int) -> list[tuple[int, float]]:
+    """Of each convolution and linear layer: operations, and values read and written, for an image.
 
-    The least that a forward takes through the memory of a GPU if all else is fused into them.
+    Inputs and outputs move once, weights once for a batch: the least, if all else is fused in.
     """
-    moved, net = [], network().eval()
+    found, net = [], network().eval()
+
+    def note(module: nn.Module, x: tuple[Tensor], y: Tensor) -> None:
+        weights = module.weight.numel()
+        of_each = y.numel() // y.shape[1] if y.dim() == 4 else 1  # uses of each weight
+        found.append((2 * weights * of_each, x[0].numel() + y.numel() + weights / BATCH))
+
     for module in net.modules():
-        if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(lambda _, x, y: moved.extend((x[0].numel(), y.numel())))
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(note)
     with torch.no_grad():
         net.margins(torch.zeros(1, patch_size, patch_size, 3, dtype=torch.uint8))
-    return sum(moved) * (SIZE // patch_size) ** 2
+    patches = (SIZE // patch_size) ** 2
+    return [(operations * patches, values * patches) for operations, values in found]
+
+
+def roofline(patch_size: int, ceiling: float, bandwidth: float, itemsize: int) -> float:
+    """Images a second that a forward cannot exceed, at operations and bytes a second.
+
+    Each layer takes the longer of its arithmetic and its traffic (S. Williams, A. Waterman and D.
+    Patterson, "Roofline", Communications of the ACM 52(4), 2009).
+    """
+    return 1 / sum(
+        max(operations / ceiling, values * itemsize / bandwidth)
+        for operations, values in layers(patch_size)
+    )
 
 
 def scoring(

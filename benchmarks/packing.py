@@ -62,9 +62,9 @@ def study(images: int) -> Study:
     )
 
 
-def make(folder: Path, count: int, size: int, suffix: str) -> None:
+def make(folder: Path, count: int, size: int, suffix: str, seed: int = 0) -> None:
     """Pictures with shapes and grain, half of them in each of two folders."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     grain = generator.normal(0, 4, (size, size, 3)).astype(np.float32)
     for number in range(count):
         file = folder / ("real", "fake")[number % 2] / f"{number:05d}{suffix}"

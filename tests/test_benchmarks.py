@@ -29,7 +29,7 @@ def test_an_xception_does_what_study_md_counts():
     assert counted == [11.9, 11.8, 11.6, 11.3, 12.8]
 
 
-def test_the_traffic_of_one_convolution_by_hand(monkeypatch):
+def test_the_roofline_of_one_convolution_by_hand(monkeypatch):
     class One(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -39,7 +39,16 @@ def test_the_traffic_of_one_convolution_by_hand(monkeypatch):
             return self.conv(patches.permute(0, 3, 1, 2).float())
 
     monkeypatch.setattr(networks, "network", One)
-    assert networks.traffic.__wrapped__(64) == 16 * (3 * 64**2 + 4 * 32**2)
+    monkeypatch.setattr(networks, "layers", networks.layers.__wrapped__)
+    operations, values = 16 * 2 * 12 * 32**2, 16 * (3 * 64**2 + 4 * 32**2 + 12 / plain.BATCH)
+    assert networks.layers(64) == [(operations, values)]
+    assert networks.roofline(64, operations / 3, 1e12, 2) == pytest.approx(1 / 3)
+    assert networks.roofline(64, 1e12, 2 * values / 5, 2) == pytest.approx(1 / 5)
+
+
+def test_the_layers_do_what_the_network_does():
+    for size in bench.PATCH_SIZES:
+        assert sum(o for o, _ in networks.layers(size)) == networks.operations(size)
 
 
 def test_the_plain_way_gives_the_same_margins():
