@@ -16,7 +16,7 @@ from benchmarks.plain import BATCH, SIZE, Elsewhere, network, random_pictures
 from lib.networks.batches import Batches
 from lib.networks.cpu_speed import Scorer
 from lib.networks.scoring import score
-from lib.networks.training import Stepper
+from lib.networks.stepper import Stepper
 from lib.patches import grid_origins
 from lib.study.schema import Training
 

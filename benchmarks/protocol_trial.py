@@ -26,7 +26,7 @@ from lib.networks.batches import Batches
 from lib.networks.classifier import PatchNet
 from lib.networks.cpu_speed import Scorer
 from lib.networks.scoring import score
-from lib.networks.training import Stepper
+from lib.networks.stepper import Stepper
 from lib.patches import crop_origins, grid_origins
 from lib.study import paths, reading
 from lib.study.schema import Model, Training, split_cell

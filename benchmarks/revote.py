@@ -23,8 +23,8 @@ from benchmarks.measuring import Row, highest_memory
 from lib import margins
 from lib.results import tables
 from lib.study import paths, reading
+from lib.study.quirks import Quirks
 from lib.study.run import Run
-from lib.study.schema import Quirks
 from lib.voting import rules
 
 SWITCHES = {

@@ -4,7 +4,8 @@ import numpy as np
 
 from lib.judge.card import Card, Counts, Measured
 from lib.judge.network import Network
-from lib.study.schema import Model, Preparation, Quirks
+from lib.study.quirks import Quirks
+from lib.study.schema import Model, Preparation
 
 SIZE, PATCH = 64, 32
 RANGES = {"resampling factor": (1.0, 2.0), "JPEG quality": (70.0, 95.0), "sharpness": (0.0, 1.0)}

@@ -27,7 +27,7 @@ from lib.networks.batches import Batches
 from lib.networks.classifier import DTYPES, PatchNet, describe, pick_device, pick_precision
 from lib.networks.cpu_speed import Scorer
 from lib.networks.scoring import score
-from lib.networks.training import Stepper
+from lib.networks.stepper import Stepper
 from lib.patches import grid_origins
 from lib.study import paths, reading
 from lib.study.schema import NAME, Data, ParameterError, Preparation

@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError
 
 from lib.judge.errors import NetworkError
 from lib.statistics import abstention
-from lib.study.schema import Model, Preparation, Quirks, Strict
+from lib.study.quirks import Quirks
+from lib.study.schema import Model, Preparation, Strict
 
 WEIGHTS, CARD = "network.safetensors", "network.json"
 

@@ -23,7 +23,8 @@ from lib.networks.own_network import OwnNetwork
 from lib.study import files
 from lib.study.errors import shown
 from lib.study.own_code import is_own
-from lib.study.schema import Model, ParameterError, Quirks
+from lib.study.quirks import Quirks
+from lib.study.schema import Model, ParameterError
 
 REAL, FAKE = 0, 1
 # Of a container that has a share of the cores, torch knows only the cores.

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from lib.patches import check_patch_size
 from lib.study import schema
 from lib.study.errors import suggestion
+from lib.study.quirks import Quirks
 from lib.study.schema import CELL_NAME, Altered, Name, ParameterError, Positive, Seed, Strict
 
 PLAIN = "plain"
@@ -37,7 +38,7 @@ class Study(Strict):
     model: schema.Model = schema.Model()
     training: schema.Training = schema.Training()
     voting: schema.Voting = schema.Voting()
-    quirks: schema.Quirks = schema.Quirks()
+    quirks: Quirks = Quirks()
     bootstrap: schema.Bootstrap = schema.Bootstrap()
     networks: Name = Field(default_factory=lambda fields: fields.get("variant", PLAIN))
     """The variant whose networks vote: its own, or `plain` where it only votes anew."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lib.study.schema import Quirks
+from lib.study.quirks import Quirks
 from lib.voting.rules import EACH_PATCH, Rule
 
 

@@ -14,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from lib.networks import classifier
-from lib.study.schema import Model, Quirks
+from lib.study.quirks import Quirks
+from lib.study.schema import Model
 
 SMALL = Model(name="test_resnet")
 SEPARABLE = Model(name="test_efficientnet")

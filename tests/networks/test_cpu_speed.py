@@ -13,7 +13,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lib.networks import classifier, cpu_layers, cpu_speed
-from lib.study.schema import Model, Quirks
+from lib.study.quirks import Quirks
+from lib.study.schema import Model
 
 XCEPTION, SMALL = Model(name="legacy_xception"), Model(name="test_resnet")
 

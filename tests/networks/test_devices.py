@@ -29,6 +29,7 @@ from lib.data.packing.pack import pack
 from lib.networks import devices, training
 from lib.networks.batches import Batch
 from lib.networks.classifier import PatchNet
+from lib.networks.stepper import Stepper
 from lib.study import paths, reading
 from lib.study.run import Run
 from lib.study.schema import Model
@@ -40,11 +41,11 @@ OPTIONS = ("--study=tiny", "--dataset=leaves", "--gan=gan_a", "--patch-size=16")
 # Steps.
 
 
-def a_stepper() -> training.Stepper:
+def a_stepper() -> Stepper:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (9, 48, 48, 3), dtype=torch.uint8, generator=generator)
     network = PatchNet(Model(name="test_resnet"), seed=0)
-    return training.Stepper(network.train(), images, torch.arange(9) % 2, 32, torch.float32)
+    return Stepper(network.train(), images, torch.arange(9) % 2, 32, torch.float32)
 
 
 def a_batch(size: int) -> Batch:

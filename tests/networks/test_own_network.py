@@ -12,9 +12,10 @@ import torch
 from lib.networks import checkpoints, classifier, own_network
 from lib.networks.batches import Batch, Batches
 from lib.networks.cpu_speed import Scorer
-from lib.networks.training import Stepper
+from lib.networks.stepper import Stepper
 from lib.study import paths
-from lib.study.schema import Model, ParameterError, Quirks, Training
+from lib.study.quirks import Quirks
+from lib.study.schema import Model, ParameterError, Training
 
 NETS = """
 import torch

@@ -6,7 +6,7 @@ import torch
 
 from lib.networks.batches import Batch, Batches
 from lib.networks.classifier import PatchNet
-from lib.networks.training import Stepper
+from lib.networks.stepper import Stepper
 from lib.study.schema import Model, Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")

@@ -22,9 +22,11 @@ from lib.networks import checkpoints, classifier, training
 from lib.networks.batches import Batch, Batches
 from lib.networks.cpu_speed import Scorer
 from lib.networks.scoring import ScoringSet, margins_of, score, scoring_sets, shown
+from lib.networks.stepper import Stepper
 from lib.study import paths
+from lib.study.quirks import Quirks
 from lib.study.run import Run
-from lib.study.schema import Model, ParameterError, Quirks
+from lib.study.schema import Model, ParameterError
 from lib.study.study import Study
 
 CELLS = ("leaves-gan_a", "stones-gan_a")
@@ -309,14 +311,14 @@ def test_statistics_that_do_not_touch_a_run_do_not_forbid_it():
 
 def test_a_loss_that_is_no_number_stops_and_says_what_to_do(monkeypatch):
     run = small_run(training={"epochs": 3, "batch_size": 8, "learning_rate": 0.003})
-    whole = training.cross_entropy
+    whole = cross_entropy
     calls = []
 
     def diverging(logits, labels):
         calls.append(1)
         return whole(logits, labels) * (float("nan") if len(calls) > 6 else 1)
 
-    monkeypatch.setattr(training, "cross_entropy", diverging)
+    monkeypatch.setattr("lib.networks.stepper.cross_entropy", diverging)
     with pytest.raises(training.DivergedError) as stopped:
         train(run)
     assert "nan in epoch 1" in str(stopped.value) and "0.003" in str(stopped.value)
@@ -575,11 +577,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), np.uint8)
 LABELS = np.array([0, 1, 0, 1, 1])
 
 
-def a_stepper(precision: torch.dtype = torch.float32) -> training.Stepper:
+def a_stepper(precision: torch.dtype = torch.float32) -> Stepper:
     network = classifier.PatchNet(Model(name="test_resnet"), seed=0)
     network.to(memory_format=torch.channels_last).train()
     images, labels = torch.from_numpy(IMAGES), torch.from_numpy(LABELS)
-    return training.Stepper(network, images, labels, 16, precision)
+    return Stepper(network, images, labels, 16, precision)
 
 
 def test_a_step_is_adams_on_the_patches_of_the_batch():

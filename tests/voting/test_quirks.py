@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from pydantic import ValidationError
 
-from lib.study.schema import Quirks
+from lib.study.quirks import Quirks
 from lib.voting import quirks, rules
 
 REAL, FAKE = 0, 1
