@@ -66,6 +66,13 @@ def study(images: int) -> dict[str, object]:
     }
 
 
+def write(images: int) -> Path:
+    """Writes the study's file where `make study` looks for it."""
+    file = paths.PARAMS / f"{NAME}.yaml"
+    file.write_text(yaml.safe_dump(study(images)), "utf-8")
+    return file
+
+
 def pictures(folder: Path, images: int) -> None:
     """The pictures of both cells, below a folder of data."""
     works = [
@@ -121,8 +128,7 @@ def gone_through(
 ) -> dict[str, dict[str, float]]:
     """What each station takes; `kills` says after how many seconds each is killed."""
     shutil.rmtree(work / "work", ignore_errors=True)
-    file = paths.PARAMS / f"{NAME}.yaml"
-    file.write_text(yaml.safe_dump(study(images)), "utf-8")
+    file = write(images)
     try:
         found = {}
         for name, targets in STATIONS.items():
