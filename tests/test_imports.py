@@ -74,3 +74,10 @@ def test_packages_hold_their_modules_and_nothing_else():
         tree = ast.parse(file.read_text("utf-8"))
         assert ast.get_docstring(tree), file
         assert file.parent.name == "lib" or len(tree.body) == 1, file
+
+
+def test_no_module_is_long():
+    lines = {
+        file: file.read_text("utf-8").count("\n") for file in (paths.ROOT / "lib").rglob("*.py")
+    }
+    assert not {file: count for file, count in lines.items() if count > 250}
