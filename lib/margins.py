@@ -18,7 +18,7 @@ from lib.study import files, own_code, paths
 from lib.study.run import Run
 
 # What a config records that does not forbid going on with a run.
-RECORDED = ("versions", "git_commit", "device", "threads", "model.parameters")
+RECORDED = ("versions", "git_commit", "device", "threads", "earlier", "model.parameters")
 PACKAGES = ("torch", "timm", "numpy", "pillow", "patchwise")
 
 
@@ -115,6 +115,7 @@ def require(run: Run) -> Path:
 def history(run: Run) -> pd.DataFrame:
     """A row per epoch of a finished run: loss, accuracies, seconds."""
     path = require(run) / "history.csv"
+    files.hold_to_record(run.folder, path, anew(run.folder))
     with files.reading(path, anew(run.folder)):
         return pd.read_csv(path).astype({"epoch": int, "validation_accuracy": float})
 
@@ -168,7 +169,7 @@ def stored(
     """As `load`, of a run of which it is known that it was made as its study says.
 
     Raises RunError if there are no such margins, if they hold NaN, or if they are of other images
-    than the run was made with, or than are packed now.
+    than the run was made with, or than are packed now; DamagedError if they are not as recorded.
     """
     path = paths.margins(run.folder, cell, split, kind)
     if not path.is_file():
@@ -179,6 +180,7 @@ def stored(
     if not np.isfinite(margins.margins).all():
         raise RunError(f"{path}: holds margins that are not finite numbers{anew(run.folder)}")
     _hold(path)
+    files.hold_to_record(run.folder, path, anew(run.folder))
     return margins
 
 

@@ -189,6 +189,19 @@ def negated(place: Place, packed_hash: str | None = None) -> None:
     save_file({**tensors, "margins": -tensors["margins"]}, place.margins, metadata)
 
 
+def other_weights(place: Place) -> None:
+    tensors = load_file(place.run / "best.safetensors")
+    save_file(
+        {name: np.array(-tensor) for name, tensor in tensors.items()},
+        place.run / "best.safetensors",
+    )
+
+
+def other_history(place: Place) -> None:
+    table = pd.read_csv(place.run / "history.csv")
+    table[::-1].to_csv(place.run / "history.csv", index=False)
+
+
 def flipped_labels(place: Place) -> None:
     table = pd.read_parquet(place.packed / "manifest.parquet")
     table.assign(label=1 - table["label"]).to_parquet(
@@ -230,6 +243,10 @@ DAMAGED = [
     Bad("margins pickled", pickled(MARGINS), VOTE, ANEW),
     Bad("margins of other images", lambda p: negated(p, "0" * 64), VOTE, "are of other images"),
     Bad("margins negated", negated, CHECK, "is not the file that was recorded"),
+    Bad("margins negated", negated, VOTE, "test-grid.safetensors is not the file that was"),
+    Bad("margins negated", negated, REPORT, "is not the file that was recorded"),
+    Bad("another network's weights", other_weights, JUDGE, "best.safetensors is not the file that"),
+    Bad("another network's history", other_history, VOTE, "history.csv is not the file that was"),
     Bad("margins gone", gone(MARGINS), CHECK, "test-grid.safetensors is missing"),
     Bad("config cut short", cut(CONFIG), VOTE, ANEW),
     Bad("config cut short", cut(CONFIG), TRAIN, ANEW),

@@ -46,12 +46,16 @@ from safetensors.numpy import load_file
 
 from lib.data import images
 from lib.data.sources.files import FileSource
+from lib.judge import judging
 from lib.networks import training  # noqa: F401 - so that children need not import it
 from lib.study import paths
 from lib.study.schema import Preparation
 
-STAGES = {"pack": PACK, "train": TRAIN, "table": VOTE, "report": REPORT, "judge": JUDGE}
-"""In the order of the work; each begins with what those before it made."""
+OF_A, OF_B = ("--code", "a"), ("--code", "b")
+STAGES = {"pack": (*PACK, *OF_A), "train": (*TRAIN, *OF_A), "table": VOTE, "report": REPORT}
+STAGES |= {"judge": JUDGE, "repack": (*PACK, *OF_B), "retrain": (*TRAIN, *OF_B)}
+"""In the order of the work; each begins with what those before it made. The last two make anew what
+other code finished."""
 FAULTS = ("lost", "wrong", "blocked", "tracebacks", "hangs")
 CALLS = ("rename", "replace", "unlink", "rmdir", "mkdir")
 LIMIT = 10.0  # seconds
@@ -82,6 +86,7 @@ def call(
     It is stopped after so many seconds, by default `LIMIT` where nothing else is done.
     """
     output, begun = place.root / "said", time.monotonic()
+    output.write_bytes(b"")
     allowed = seconds or LIMIT * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
     if not (child := os.fork()):
         _in_child(place, arguments, {**place.environment, **(environment or {})}, arm, output)
@@ -91,7 +96,10 @@ def call(
         done, how = os.waitpid(child, os.WNOHANG)
         status = os.waitstatus_to_exitcode(how) if done else None
     if status is None:
-        os.killpg(child, signal.SIGKILL)
+        try:
+            os.killpg(child, signal.SIGKILL)
+        except ProcessLookupError:  # it leads no group yet
+            os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         status = -signal.SIGKILL if killed_after else None
     return Ended(status, output.read_text("utf-8", "replace"), time.monotonic() - begun)
@@ -110,6 +118,7 @@ def _in_child(place: Place, arguments, environment, arm, output: Path) -> None:
         paths.PARAMS = place.study.parent
         constants.ENDPOINT = "https://localhost:9"  # no network
         drawn = Image.new("RGB", (1, 1))
+        judging.BATCH = 4  # so that a folder is judged in several parts
         Figure.savefig = lambda _, to, **how: drawn.save(to, "PNG")  # drawing takes longest
         if arm:
             arm()
@@ -131,6 +140,7 @@ def made(place: Place, stage: str) -> dict[str, str]:
         "pack": "work/data", "train": "work/results/tiny/runs", "report": "work/reports/tiny",
         "judge": "work/judged",
     }  # fmt: skip
+    stage = stage.removeprefix("re") if stage != "report" else stage
     where = [folders[stage]] if stage in folders else ["work/results/tiny/tables"]
     where += ["work/results/tiny/verdicts"] if stage == "table" else []
     found = {}
@@ -145,7 +155,8 @@ def made(place: Place, stage: str) -> dict[str, str]:
 
 def _digest(path: Path) -> str:
     if path.name == "files.json":  # its digests are compared, by `check`
-        return ""
+        known = json.loads(path.read_text("utf-8"))
+        return f"{known['code']}, {sorted(known['sha256'])}"
     if path.suffix == ".safetensors":
         content = {k: (v.shape, v.tobytes()) for k, v in sorted(load_file(path).items())}
     elif path.name == "history.csv":
@@ -157,9 +168,9 @@ def _digest(path: Path) -> str:
 
 def finished(place: Place, stage: str) -> dict[str, object]:
     """What a stage had finished when it was killed, each with what must not change any more."""
-    if stage == "train":
+    if stage in ("train", "retrain"):
         rows = [json.loads(row.read_text()) for row in _epochs(place).glob("[0-9]*/row.json")]
-        if (place.run / "history.csv").is_file():
+        if stage == "train" and (place.run / "history.csv").is_file():
             rows = pd.read_csv(place.run / "history.csv").to_dict("records")
         return {f"epoch {row['epoch']}": row["training_seconds"] for row in rows}
     if stage == "pack":
@@ -170,6 +181,12 @@ def finished(place: Place, stage: str) -> dict[str, object]:
         return {"pictures": lines}
     kept = {"judge": "work/judged/parts/[0-9]*"}.get(stage)
     return {p.name: p.stat().st_mtime_ns for p in place.root.glob(kept)} if kept else {}
+
+
+def _digests(place: Place) -> dict[str, str]:
+    """Of all that was packed, trained and voted; not of the records, which may become others."""
+    found = {n: d for stage in ("pack", "train", "table") for n, d in made(place, stage).items()}
+    return {name: known for name, known in found.items() if not name.endswith("/files.json")}
 
 
 def _epochs(place: Place) -> Path:
@@ -237,9 +254,9 @@ class Campaign:
         other = sorted({name for name, _ in made(place, stage).items() ^ self.whole[stage].items()})
         if other:
             self.fault(part, "wrong", case, ", ".join(other))
-        if stage in ("pack", "train") and call(place, CHECK, seconds=60).status != 0:
+        if stage not in ("table", "report", "judge") and call(place, CHECK, seconds=60).status != 0:
             self.fault(part, "wrong", case, "check")
-        now = finished(place, stage)
+        now = finished(place, "train" if stage == "retrain" else stage)
         if stage == "pack":
             now = {"pictures": min(before["pictures"], 26 - reads.stat().st_size)}
         if any(now.get(name) != value for name, value in before.items()):
@@ -254,25 +271,31 @@ class Campaign:
     def aimed_kills(self, stage: str) -> list[Callable[[], None]]:
         """The kills of a stage before each of its calls that change a folder."""
         place = self.place(stage)
-        call(place, STAGES[stage], arm=partial(_die_before, None, place.root / "calls"), seconds=60)
+        arm = partial(_die_before, None, place.root / "calls")
+        ended = call(place, STAGES[stage], arm=arm, seconds=60)
+        if ended.status != 0:
+            sys.exit(f"{stage}, unbroken: {ended.said}")
         count = (place.root / "calls").stat().st_size
         return [partial(self.aimed_kill, stage, number) for number in range(count)]
 
     def aimed_kill(self, stage: str, number: int) -> None:
         """Kills a stage before one of them."""
         place = self.place(stage)
-        arm = partial(_die_before, number, place.root / "calls")
-        call(place, STAGES[stage], arm=arm, seconds=60)
-        self.again("aimed kills", stage, place, f"{stage}, before call {number}")
+        arm, case = partial(_die_before, number, place.root / "calls"), f"before call {number}"
+        ended = call(place, STAGES[stage], arm=arm, seconds=60)
+        if ended.status != -signal.SIGKILL:
+            self.fault("aimed kills", "wrong", f"{stage}, {case}: not killed", ended.said)
+        self.again("aimed kills", stage, place, f"{stage}, {case}")
 
     def full_disk(self, stage: str, kilobytes: int) -> None:
         """Has a stage meet a disk with so much left, and then one with more."""
         part, place, case = "full disks", self.place(stage), f"{stage}, {kilobytes} kB free"
         small = self.folder / "small"
         small.mkdir(exist_ok=True)
-        used = sum(4096 + path.stat().st_size for path in place.work.rglob("*")) // 1024
-        with mounted(small, kilobytes + used):
+        with mounted(small, 200 * 1024):
             shutil.copytree(place.work, small / "work", symlinks=True)
+            used = shutil.disk_usage(small).used // 1024
+            _mount("-o", f"remount,size={kilobytes + used}k", small)
             shutil.rmtree(place.work)
             place.work.symlink_to(small / "work", target_is_directory=True)
             status, said, _ = call(place, STAGES[stage], seconds=60)
@@ -280,15 +303,22 @@ class Campaign:
                 return self.fault(part, "hangs", case, said)
             if status and ("on a larger disk" not in said or len(said) > LETTERS):
                 self.fault(part, "tracebacks", case, said)
+            if status == 0 and kilobytes == min(SIZES[stage]):
+                self.fault(part, "wrong", f"{case}: the disk was not full")
             _mount("-o", "remount,size=200m", small)
             self.again(part, stage, place, case)
 
     def bad_input(self, bad: Bad) -> None:
         """Gives one kind of bad input, and holds what is said to what must be."""
         part, place, case = "bad input", self.place("judge"), f"{bad.kind}, {bad.arguments[0]}"
+        before = _digests(place)
         bad.make(place)
+        left = {name: known for name, known in _digests(place).items() if before.get(name) == known}
         self.tried[part] += 1
         status, said, _ = call(place, bad.arguments, bad.environment)
+        after = _digests(place)
+        if gone := [name for name, known in left.items() if after.get(name) != known]:
+            self.fault(part, "lost", case, ", ".join(gone))
         if status is None:
             self.fault(part, "hangs", case)
         elif "Traceback" in said or len(said) > LETTERS:
@@ -334,8 +364,11 @@ class Campaign:
                 self.tried[part] += 1
                 process = begin()
             status, tables = process.wait(), {}
-            for file in sorted(results.glob("tables/*/*.csv")):
-                tables[file.name] = _digest(file)
+            files = [*results.glob("tables/*/*.csv"), *results.glob("verdicts/*/*.parquet")]
+            for file in sorted([*files, *results.glob("runs/**/*.safetensors")]):
+                tables[str(file.relative_to(results))] = _digest(file)
+            if not whole and (status or not tables):
+                sys.exit(f"a batch, unbroken: exit status {status}, {len(tables)} tables")
             if whole and status:
                 self.fault(part, "blocked", case, (results / "notebooks").as_posix())
             elif whole and tables != whole:
@@ -511,10 +544,14 @@ def main() -> int:
             cases["batch"] = [partial(next, killed)] * 4
         # In turn, the same share of each, so that what there is no time for is some of each.
         order = [(n / len(part), case) for part in cases.values() for n, case in enumerate(part)]
+        left_out = 0
         for _, case in sorted(order, key=lambda pair: pair[0]):
             if time.monotonic() < until:
                 case()
+            else:
+                left_out += 1
     print(tried.table(), "" if disks else "full disks: none can be mounted here", sep="\n")
+    print(f"{left_out} of {len(order)} cases left out: no time" if left_out else "no case left out")
     counts, minutes = sum(tried.faults.values(), Counter()), (time.monotonic() - begun) / 60
     said = ", ".join(f"{counts[fault]} {fault}" for fault in FAULTS)
     print(f"{sum(tried.tried.values()):,} tried in {minutes:.1f} minutes: {said}")

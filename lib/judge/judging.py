@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import os
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import count, islice
@@ -78,7 +80,7 @@ def judge(
                 if shown not in done or pictures.written(name) > judged_at[shown]
             }
         )
-    rest = sum(map(len, todo))
+    rest, begun = sum(map(len, todo)), time.time_ns()
     files = (out / "parts" / f"{part:03d}-{n:06d}.parquet" for n in count())
     new = (path for path in files if not path.exists())
     with (
@@ -89,8 +91,7 @@ def judge(
             outcomes = workers.outcomes(label, list(shown))
             while batch := [(shown[name], outcome) for name, outcome in islice(outcomes, BATCH)]:
                 rows = judged(network, batch)
-                table = pd.DataFrame(rows)
-                paths.write_whole(next(new), partial(table.to_parquet, index=False))
+                paths.write_whole(next(new), partial(_write, pd.DataFrame(rows), begun))
                 progress.update(len(rows))
                 yield from rows
 
@@ -185,6 +186,12 @@ def _parts(out: Path) -> list[Path]:
     return sorted((out / "parts").glob("[0-9]*.parquet"), key=lambda path: path.stat().st_mtime_ns)
 
 
+def _write(rows: pd.DataFrame, begun: int, path: Path) -> None:
+    """Writes a batch, as of when reading began, ns: what changes from then on is judged anew."""
+    rows.to_parquet(path, index=False)
+    os.utime(path, ns=(begun, begun))
+
+
 def _times(out: Path) -> dict[str, int]:
     """When each picture was judged, ns."""
     return {
@@ -201,7 +208,7 @@ def _claim(network: Network, out: Path) -> None:
         if path.read_text("utf-8") != network.card.model_dump_json(indent=1):
             raise OutError(f"{out}: was judged by another network. Name another folder with --out")
         return
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(out.glob("[!.]*")):  # a hidden one may be what a kill left of this
         raise OutError(f"{out}: holds other files. Name an empty or new folder with --out")
     card = network.card.model_dump_json(indent=1)
     paths.write_whole(path, lambda p: p.write_text(card, "utf-8"))

@@ -19,7 +19,7 @@ from lib.judge.network import Network
 from lib.progress import bar
 from lib.statistics import abstention, calibration
 from lib.statistics.abstention import FAKE, REAL
-from lib.study import paths, reading
+from lib.study import files, paths, reading
 from lib.study.run import Run
 from lib.study.schema import split_cell
 
@@ -76,6 +76,7 @@ def of_run(
     rows = data.rows("train", run.fold(run.train))
     known = flags.numbers(_seen(data, _some(rows, RANGES_OF)), data.images.shape[1])
     config, weights = margins.read_config(folder), folder / "best.safetensors"
+    files.hold_to_record(folder, weights, margins.anew(folder))
     card = Card(
         title=study.title,
         **{key: config[key] for key in ("study", "train", "variant", "patch_size", "seed")},

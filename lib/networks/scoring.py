@@ -13,7 +13,7 @@ from lib.networks import devices
 from lib.networks.classifier import DTYPES, PatchNet, pick_device
 from lib.networks.cpu_speed import Scorer
 from lib.patches import crop_origins, cut, grid_origins, strips
-from lib.study import paths
+from lib.study import files, paths
 from lib.study.run import Run
 
 BYTES_PER_BATCH = {"cpu": 2**21, "cuda": 2**25}
@@ -135,6 +135,7 @@ def scorer_of(run: Run) -> Scorer:
     folder, study = margins.require(run), run.study
     margins.refuse_mixing(folder, margins.protocol(run))
     network = PatchNet(study.model, seed=run.seed, patch_size=run.patch_size, quirks=study.quirks)
+    files.hold_to_record(folder, folder / "best.safetensors", margins.anew(folder))
     network.load(folder / "best.safetensors").to(pick_device(study.training.device))
     return Scorer(network, DTYPES[margins.read_config(folder)["precision"]])
 

@@ -7,7 +7,6 @@ renamed.
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -75,9 +74,14 @@ def train(
                 files.settle(run.folder, code)
             return run.folder
         draft = paths.beside(run.folder)
+        if devices.RANK == 0:
+            if files.of_other_code(draft, code):
+                files.discard(draft, "config.json")
+            files.begin(draft, code)
+        devices.wait()
         if (draft / "config.json").is_file():
             margins.refuse_mixing(draft, config)
-            config["threads"] = _threads(draft, config["threads"])
+            config |= _before(draft, config)
         text = json.dumps(config, indent=1)
         if devices.RANK == 0:
             paths.write_whole(draft / "config.json", lambda p: p.write_text(text, "utf-8"))
@@ -90,7 +94,7 @@ def train(
         _Session(run, draft, stepper, batches, sets).complete(watch)
         if devices.RANK == 0:
             files.record(draft, code)
-            shutil.rmtree(run.folder, ignore_errors=True)  # what a removed config leaves is stale
+            files.discard(run.folder, "config.json")
             draft.rename(run.folder)
             files.settle(run.folder, code)
     return run.folder
@@ -107,16 +111,24 @@ def _stays(folder: Path, config: dict[str, Any], code: str | None) -> bool:
     return not files.of_other_code(folder, code)
 
 
-def _threads(draft: Path, now: list[int]) -> list[int]:
-    """The numbers of threads that a run was made with, one after another; says so if it changes."""
-    before = margins.read_config(draft).get("threads", now)
-    if before[-1:] == now:
-        return before
-    logging.getLogger(__name__).warning(
-        "%s: goes on with %d threads, after %d; in its last digits it ends otherwise than it would "
-        "have. OMP_NUM_THREADS sets their number", draft, *now, before[-1]
-    )  # fmt: skip
-    return before + now
+def _before(draft: Path, now: dict[str, Any]) -> dict[str, Any]:
+    """What an unfinished run was made with so far, beside what is so `now`.
+
+    `threads` has one number after another, and this says so if they change; `earlier` has the
+    versions, commits and devices that were others.
+    """
+    stored = margins.read_config(draft)
+    names = ("versions", "git_commit", "device")
+    other = {name: stored.get(name) for name in names if stored.get(name) != now[name]}
+    earlier = stored.get("earlier", []) + ([other] if other else [])
+    before, threads = stored.get("threads", now["threads"]), now["threads"]
+    if before[-1:] != threads:
+        logging.getLogger(__name__).warning(
+            "%s: goes on with %d threads, after %d; in its last digits it ends otherwise than it "
+            "would have. OMP_NUM_THREADS sets their number", draft, *threads, before[-1]
+        )  # fmt: skip
+        before = before + threads
+    return {"threads": before, **({"earlier": earlier} if earlier else {})}
 
 
 def _batches(run: Run, data: Packed) -> Batches:

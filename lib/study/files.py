@@ -61,14 +61,36 @@ def hold(path: Path, recorded: str | None, remedy: str = "") -> None:
             raise DamagedError(f"{path} is not the file that was recorded{remedy}")
 
 
+def hold_to_record(folder: Path, path: Path, remedy: str = "") -> None:
+    """Holds one of a folder's files to the digest that its record has of it, if it has one."""
+    known = recorded(folder).get("sha256", {})
+    hold(path, known.get(path.relative_to(folder).as_posix()), remedy)
+
+
+def begin(draft: Path, code: str | None) -> None:
+    """Notes what the code is known by, if that is told, before a draft is made by it."""
+    if code and not recorded(draft):
+        record(draft, code, {})
+
+
+def discard(folder: Path, mark: str) -> None:
+    """Removes a folder, of which without the file `mark`, which goes first, nothing counts."""
+    (folder / mark).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
 def record(folder: Path, code: str | None, known: Mapping[str, str] | None = None) -> None:
     """Writes what is finished: its files' digests, and what the code is known by, if that is told.
 
-    The digests are those `known`, or taken now.
+    The digests are those `known`, or taken now; the code, if it is not told, the one noted before.
     """
-    made = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
-    made = (path for path in made if path.parts[0] not in (RECORD, *SCAFFOLD))
-    known = known or {path.as_posix(): digest(folder / path) for path in made}
+    if known is None:
+        made = [path for path in sorted(folder.rglob("[!.]*")) if path.is_file()]
+        named = {path.relative_to(folder).as_posix(): path for path in made}
+        left_out = (RECORD, *SCAFFOLD)
+        known = {n: digest(p) for n, p in named.items() if n.partition("/")[0] not in left_out}
+    code = code or recorded(folder).get("code")
     text = json.dumps({"code": code, "sha256": known}, indent=1)
     paths.write_whole(folder / RECORD, lambda p: p.write_text(text, "utf-8"))
 
@@ -82,8 +104,8 @@ def settle(folder: Path, code: str | None) -> None:
         path = folder / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     made = recorded(folder)
-    if not made or (code and not made["code"]):
-        record(folder, code, made.get("sha256"))
+    if not made.get("sha256") or (code and not made["code"]):
+        record(folder, code, made.get("sha256") or None)
 
 
 def of_other_code(folder: Path, code: str | None) -> bool:

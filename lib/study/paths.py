@@ -23,6 +23,7 @@ FULL = (
     "No space left on device. Free some, or set PATCHWISE_WORK to a folder on a larger disk, and "
 )
 FULL += "run it again: it goes on"
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 LEFT_AFTER = 3600
 """Seconds after which a temporary file is taken for one that a kill left."""
 
@@ -112,9 +113,14 @@ def refused(error: Exception) -> str:
     why = getattr(error, "strerror", None) or str(error)
     if _is_full(error):
         why = FULL
-    elif where is not None and Path(where).is_relative_to(work()):
+    elif where is not None and Path(where).is_relative_to(work()) and _is_denied(error):
         why += ". Set PATCHWISE_WORK to a folder that can be written to"
     return why if where is None else f"{str(where)[:300]}: {why}"
+
+
+def _is_denied(error: OSError) -> bool:
+    """Whether the work folder cannot be written to, or made."""
+    return error.errno in DENIED or not work().is_dir()
 
 
 def _is_full(error: Exception) -> bool:

@@ -157,6 +157,28 @@ def test_a_picture_that_was_replaced_is_judged_anew(album, tmp_path):
     assert list(judging.judge(network(), listed([album])[0], out)) == []
 
 
+def test_what_a_kill_left_of_the_first_write_blocks_nothing(album, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".network.json.abcd.partial").touch()
+    assert len(judged(album, out)) == 3
+
+
+def test_a_picture_that_changes_once_it_is_read_is_judged_anew(album, tmp_path, monkeypatch):
+    out, of_them = tmp_path / "out", judging.judged
+
+    def meanwhile(*given):
+        bright.write_bytes(bright.read_bytes())
+        return of_them(*given)
+
+    bright = album / "bright.png"
+    with monkeypatch.context() as changed:
+        changed.setattr(judging, "judged", meanwhile)
+        list(judging.judge(network(), listed([album])[0], out))
+    again = list(judging.judge(network(), listed([album])[0], out))
+    assert [row["picture"] for row in again] == [str(bright)]
+
+
 def test_other_results_are_not_mixed_in(album, tmp_path):
     other, out = picture(tmp_path / "other.png", 10), tmp_path / "out"
     judged(album, out)

@@ -1,11 +1,13 @@
 """Training and scoring: a killed run ends as an unbroken one; nothing is mixed or lost."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ from lib.networks.batches import Batch, Batches
 from lib.networks.cpu_speed import Scorer
 from lib.networks.scoring import ScoringSet, margins_of, score, scoring_sets, shown
 from lib.networks.stepper import Stepper
-from lib.study import paths
+from lib.study import files, paths
 from lib.study.quirks import Quirks
 from lib.study.run import Run
 from lib.study.schema import Model, ParameterError
@@ -244,15 +246,49 @@ def test_a_batch_keeps_what_the_same_code_made_and_makes_the_rest_anew():
     assert len(trained) == 7
 
 
+class Stop(Exception):
+    """Ends a training after its first epoch."""
+
+
+def stop(_):
+    raise Stop
+
+
+def test_a_draft_of_other_code_is_not_gone_on_with():
+    run = small_run()
+    for code, epochs in (("a", 1), ("a", 2), ("b", 1), (None, 2)):
+        with pytest.raises(Stop):
+            train(run, watch=stop, code=code)
+        assert len(list((paths.beside(run.folder) / "epochs").glob("[0-9]*"))) == epochs
+    train(run)
+    assert files.recorded(run.folder)["code"] == "b"
+
+
+def test_a_kill_while_a_finished_run_goes_leaves_nothing_that_passes_for_it(monkeypatch):
+    run, trained = small_run(), []
+    train(run, code="a")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(files.shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
+        train(run, code="b")
+    assert not run.is_finished
+    train(run, watch=trained.append, code="b")
+    assert run.is_finished and not trained, "the epochs are there"
+    assert files.recorded(run.folder)["code"] == "b"
+
+
+def test_a_run_that_goes_on_with_other_versions_keeps_both(monkeypatch):
+    run = small_run()
+    for commit in ("first", "first", "second", "third"):
+        monkeypatch.setattr(margins, "_git_commit", lambda commit=commit: commit)
+        with contextlib.suppress(Stop):
+            train(run, watch=stop)
+    config = margins.read_config(run.folder)
+    assert config["git_commit"] == "third"
+    assert config["earlier"] == [{"git_commit": "first"}, {"git_commit": "second"}]
+
+
 def test_a_run_that_goes_on_under_another_number_of_threads_says_so(caplog):
     """Sums are rounded otherwise: one and two threads give other networks."""
-
-    class Stop(Exception):
-        pass
-
-    def stop(_):
-        raise Stop
-
     run, threads = small_run(), torch.get_num_threads()
     for number, said in ((1, 0), (1, 0), (2, 1)):
         torch.set_num_threads(number)
@@ -331,6 +367,7 @@ def test_the_validated_epoch_is_the_earliest_best(monkeypatch):
     train(run)
     table = margins.history(run).assign(validation_accuracy=[0.5, 0.75, 0.75])
     table.to_csv(run.folder / "history.csv", index=False)
+    files.record(run.folder, None)
     assert margins.validated(run) == 1
 
 

@@ -123,5 +123,20 @@ def test_what_a_kill_left_is_read_by_no_one_and_goes_an_hour_later(tmp_path):
     assert os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.parametrize(
+    ("error", "advised"),
+    [
+        (PermissionError(13, "Permission denied"), True),
+        (FileNotFoundError(2, "No such file"), False),
+    ],
+)
+def test_another_folder_is_advised_where_writing_is_denied(work, error, advised):
+    paths.work().mkdir()
+    error.filename = str(paths.work() / "a")
+    said = paths.refused(error)
+    assert said.startswith(f"{error.filename}: {error.strerror}")
+    assert said.endswith("Set PATCHWISE_WORK to a folder that can be written to") == advised
+
+
 def test_what_is_in_the_making_lies_beside(tmp_path):
     assert paths.beside(tmp_path / "seed0") == tmp_path / "seed0.partial"

@@ -5,6 +5,7 @@ which row it became or why it did not; a restart goes on after the last line.
 """
 
 import contextlib
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from lib.data.packed import without_none
-from lib.study import paths
+from lib.study import files, paths
 
 
 class PackingError(ValueError):
@@ -45,22 +46,27 @@ class Entry:
 
 
 NAMES = [field.name for field in fields(Entry)]
+RECIPE = "recipe.json"
 
 
 class Draft:
     """The folder in which a cell's images are gathered until all are there."""
 
-    def __init__(self, folder: Path, recipe: dict[str, Any], rows: int) -> None:
+    def __init__(
+        self, folder: Path, recipe: dict[str, Any], rows: int, code: str | None = None
+    ) -> None:
         """Opens the draft of a cell of so many rows, or begins one.
 
-        `recipe` is all that the images depend on; a draft of another is discarded.
+        `recipe` is all that the images depend on; a draft of another is discarded, as is one that
+        is damaged, or was made by code that is known by something else than `code`.
         """
         self.folder, self.side = folder, recipe["data"]["image_size"]
         self.images, self.journal = folder / "images.npy", folder / "journal.jsonl"
-        stored = folder / "recipe.json"
-        if not stored.is_file() or without_none(json.loads(stored.read_text("utf-8"))) != recipe:
-            shutil.rmtree(folder, ignore_errors=True)
+        stored = folder / RECIPE
+        if files.of_other_code(folder, code) or not self._is_of(recipe):
+            files.discard(folder, RECIPE)
             folder.mkdir(parents=True)
+            files.begin(folder, code)
             need, free = rows * self.side**2 * 3, shutil.disk_usage(folder).free
             if need > free:
                 raise PackingError(
@@ -72,8 +78,19 @@ class Draft:
                 file.truncate(file.tell() + need)
             paths.write_whole(stored, lambda p: p.write_text(json.dumps(recipe), "utf-8"))
         self.journal.touch()
-        # A line that a kill cut short is dropped, and its picture drawn again.
-        self._keep(lambda line: line.endswith("\n"))
+        # A line that a kill cut short is dropped, and those after a damaged one; their pictures are
+        # drawn again.
+        lines = self.journal.read_text("utf-8", "replace").splitlines(keepends=True)
+        whole = set(itertools.takewhile(_is_entry, lines))
+        self._keep(whole.__contains__)
+
+    def _is_of(self, recipe: dict[str, Any]) -> bool:
+        """Whether there is a draft of this recipe, with an array as long as it says."""
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            np.load(self.images, mmap_mode="r")
+            stored = json.loads((self.folder / RECIPE).read_text("utf-8"))
+            return without_none(stored) == recipe
+        return False
 
     def _keep(self, wanted: Callable[[str], bool]) -> None:
         """Replaces the journal, whole, by those of its lines that are wanted."""
@@ -130,6 +147,13 @@ class Draft:
                 lines.flush()
 
             yield add
+
+
+def _is_entry(line: str) -> bool:
+    """Whether a journal's line is whole."""
+    with contextlib.suppress(ValueError):
+        return line.endswith("\n") and set(NAMES) <= set(json.loads(line))
+    return False
 
 
 def write_header(file: BinaryIO, rows: int, side: int) -> None:

@@ -45,7 +45,7 @@ def pack(study: Study, cell: str, *, train: bool = False, code: str | None = Non
         if why is not None:
             splits = packed.needed_splits(study, cell, train)
             altered = isinstance(given, Altered)
-            made = _alter(study, cell, given) if altered else _draw(study, cell, splits)
+            made = _alter(study, cell, given) if altered else _draw(study, cell, splits, code)
             _finish(folder, *made, code)
         files.settle(folder, code)
         return f"packed again: {why}" if why else "found" if why is None else "packed"
@@ -55,13 +55,13 @@ Made = tuple[Path, dict[str, Any], dict[str, Any]]
 """A cell's draft, beside its final folder; its recipe; and what is to be known of its classes."""
 
 
-def _draw(study: Study, cell: str, splits: tuple[str, ...]) -> Made:
+def _draw(study: Study, cell: str, splits: tuple[str, ...], code: str | None) -> Made:
     """Draws a cell's pictures."""
     recipe, given = packed.recipe(study, cell, splits), study.cells[cell]
     per_class, max_skipped = recipe["data"].get("per_class", {}), study.data.max_skipped
     each = sum(per_class.values()) or recipe["data"]["most_per_class"]
     folder, rows = paths.beside(paths.packed(study.name, cell)), iter(range(2 * each))
-    draft = Draft(folder, recipe, 2 * each)
+    draft = Draft(folder, recipe, 2 * each, code)
     # The test photographs of a dataset are the same beside every generator.
     keys = [f"{study.data.seed}/real/{cell.partition('-')[0]}", f"{study.data.seed}/fake/{cell}"]
     # Simulated pictures are made with torch, which uses all cores by itself.
@@ -126,6 +126,5 @@ def _finish(
     side = {"recipe": recipe, "hashes": hashes, **classes}
     (draft / "packed.json").write_text(json.dumps(side, indent=1), "utf-8")
     files.record(draft, code)
-    if folder.exists():
-        shutil.rmtree(folder)
+    files.discard(folder, "packed.json")
     draft.rename(folder)

@@ -8,6 +8,7 @@ import os
 import shutil
 import tracemalloc
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from lib.data.packing import journal, pack, selection
 from lib.data.packing.journal import PackingError
 from lib.data.sources.files import FileSource
 from lib.data.sources.interface import SourceError
-from lib.study import paths
+from lib.study import files, paths
 
 CELL, SISTER = "leaves-gan_a", "leaves-gan_b"
 PER_CLASS = {"train": 3, "validation": 2, "test": 4}
@@ -585,6 +586,66 @@ def test_what_other_code_packed_is_packed_again_for_a_batch(make_study, pictures
         assert pack.pack(make_study(), CELL, code=code) == "found"
     assert pack.pack(make_study(), CELL, code="b") == "packed again: the code changed"
     assert pack.pack(make_study(), CELL, code="b") == "found"
+
+
+def test_a_draft_of_other_code_is_not_gone_on_with(make_study, pictures, loaded):
+    for stop_at, code, expected in ((5, "a", 5), (5, "a", 10), (5, "b", 5), (5, None, 10)):
+        loaded.clear()
+        loaded.stop_at = stop_at
+        with pytest.raises(KeyboardInterrupt):
+            pack.pack(make_study(), CELL, code=code)
+        assert (unfinished() / "journal.jsonl").read_text("utf-8").count("\n") == expected
+    loaded.stop_at = None
+    pack.pack(make_study(), CELL)
+    assert files.recorded(paths.packed("tiny", CELL))["code"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "kept"),
+    [
+        ("recipe.json", b"", 0),
+        ("recipe.json", b"[1]", 0),
+        ("images.npy", None, 0),
+        ("images.npy", b"", 0),
+        ("images.npy", b"\x93NUMPY", 0),
+        ("journal.jsonl", None, 0),
+        ("journal.jsonl", b"\0" * 9 + b"\n", 0),
+        ("journal.jsonl", b'{"label": 0}\n', 0),
+        ("journal.jsonl", b"\xff\n", 0),
+        ("journal.jsonl", "the third line", 2),
+    ],
+)
+def test_a_damaged_draft_is_begun_anew(make_study, pictures, loaded, file, content, kept):
+    unbroken = ensure(make_study(name="unbroken"), CELL)
+    loaded.stop_at = len(loaded) + 5
+    with pytest.raises(KeyboardInterrupt):
+        ensure(make_study(), CELL)
+    path = unfinished() / file
+    if content is None:
+        path.unlink()
+    elif content == "the third line":
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join([*lines[:2], b"\0" * len(lines[2]), *lines[2:]]))
+    else:
+        path.write_bytes(content)
+    loaded.clear()
+    loaded.stop_at = None
+    assert_same(ensure(make_study(), CELL), unbroken)
+    assert len(loaded) == 2 * WANTED - kept
+
+
+def test_a_kill_while_what_was_finished_goes_leaves_nothing_that_passes_for_it(
+    make_study, pictures, loaded, monkeypatch
+):
+    pack.pack(make_study(), CELL, code="a")
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(files.shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
+        pack.pack(make_study(), CELL, code="b")
+    assert not (paths.packed("tiny", CELL) / "packed.json").exists()
+    loaded.clear()
+    assert pack.pack(make_study(), CELL, code="b") != "found"
+    assert not loaded, "what was drawn counts"
+    assert files.recorded(paths.packed("tiny", CELL))["code"] == "b"
 
 
 def test_a_draft_of_other_parameters_is_not_gone_on_with(make_study, pictures, loaded):
