@@ -49,6 +49,7 @@ from lib.data.sources.files import FileSource
 from lib.judge import judging
 from lib.networks import training  # noqa: F401 - so that children need not import it
 from lib.study import paths
+from lib.study.files import RECORD
 from lib.study.schema import Preparation
 
 OF_A, OF_B = ("--code", "a"), ("--code", "b")
@@ -185,8 +186,9 @@ def finished(place: Place, stage: str) -> dict[str, object]:
 
 def _digests(place: Place) -> dict[str, str]:
     """Of all that was packed, trained and voted; not of the records, which may become others."""
-    found = {n: d for stage in ("pack", "train", "table") for n, d in made(place, stage).items()}
-    return {name: known for name, known in found.items() if not name.endswith("/files.json")}
+    folders = (place.work / "data", place.work / "results")
+    made = [path for folder in folders for path in folder.rglob("[!.]*") if path.is_file()]
+    return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in made if p.name != RECORD}
 
 
 def _epochs(place: Place) -> Path:
@@ -551,7 +553,8 @@ def main() -> int:
             else:
                 left_out += 1
     print(tried.table(), "" if disks else "full disks: none can be mounted here", sep="\n")
-    print(f"{left_out} of {len(order)} cases left out: no time" if left_out else "no case left out")
+    if left_out:
+        print(f"{left_out} of {len(order)} cases left out: no time")
     counts, minutes = sum(tried.faults.values(), Counter()), (time.monotonic() - begun) / 60
     said = ", ".join(f"{counts[fault]} {fault}" for fault in FAULTS)
     print(f"{sum(tried.tried.values()):,} tried in {minutes:.1f} minutes: {said}")
