@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pandas as pd
 
@@ -57,10 +58,17 @@ def networks(finished: Sequence[Run]) -> pd.DataFrame:
             "training, s": round(history["training_seconds"].sum()),
             "scoring, s": round(history["scoring_seconds"].sum()),
             "precision": config["precision"],
-            "device": config["device"],
-            **{name: config["versions"][name] for name in ("python", "torch", "timm")},
+            "device": _in_turn(config, "device"),
+            **{name: _in_turn(config, "versions", name) for name in ("python", "torch", "timm")},
         }
     return pd.DataFrame(lines).T.rename_axis(NETWORK)
+
+
+def _in_turn(config: dict[str, Any], section: str, key: str | None = None) -> str:
+    """A recorded value, after those of before the run went on elsewhere."""
+    sections = [each[section] for each in (*config.get("earlier", []), config) if section in each]
+    values = [each[key] if key else each for each in sections]
+    return ", then ".join(dict.fromkeys(map(str, values)))
 
 
 def imported(finished: Sequence[Run]) -> pd.DataFrame:

@@ -74,6 +74,13 @@ def test_networks_are_what_their_runs_recorded(family):
     assert (line["parameters"], line["epochs"], line["validated epoch"]) == ("7", 2, 0)
     assert (line["training, s"], line["scoring, s"], line["precision"]) == (4, 2, "fp32")
     assert line["torch"] == config["versions"]["torch"]
+    other = {"versions": {**config["versions"], "torch": "1.0"}, "device": "a GPU"}
+    config["earlier"] = [other, {"git_commit": "abc"}, {"device": "another"}]
+    (networks[0].folder / "config.json").write_text(json.dumps(config), "utf-8")
+    line = provenance.networks(networks).iloc[0]
+    assert line["torch"] == f"1.0, then {config['versions']['torch']}"
+    assert line["device"] == f"a GPU, then another, then {config['device']}"
+    assert line["python"] == config["versions"]["python"]
 
 
 def test_curves_are_the_histories(family):
