@@ -158,7 +158,10 @@ def _digest(path: Path) -> str:
     if path.name == "files.json":  # its digests are compared, by `check`
         known = json.loads(path.read_text("utf-8"))
         return f"{known['code']}, {sorted(known['sha256'])}"
-    if path.suffix == ".safetensors":
+    if path.name == "config.json":  # the checkout may be edited meanwhile
+        content = json.loads(path.read_text("utf-8"))
+        content = {k: v for k, v in content.items() if k not in ("git_commit", "earlier")}
+    elif path.suffix == ".safetensors":
         content = {k: (v.shape, v.tobytes()) for k, v in sorted(load_file(path).items())}
     elif path.name == "history.csv":
         content = pd.read_csv(path).filter(regex="^(?!.*seconds)").to_csv()
