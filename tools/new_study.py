@@ -9,6 +9,7 @@ by a few steps. git ignores the file, so that results are not marked as those of
 """
 
 import re
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -178,11 +179,29 @@ def plan(study: Study) -> str:
 
 
 def duration(study: Study, counts: list[int]) -> str:
-    """About how long training and scoring take here, measured by a few steps at each size."""
-    device, size = pick_device(study.training.device), study.data.image_size
-    networks = len(study.patch_sizes) * len(study.seeds)
+    """About how long it takes here: the networks, and the notebooks after them."""
+    device = pick_device(study.training.device)
+    minutes = (networks(study, counts, device) + notebooks(study)) / 60
+    about = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+    here = f"{cpu_count()} cores" if device.type == "cpu" else describe(device)
+    return f"about {about} on this machine ({here}), if it does nothing else"
+
+
+def notebooks(study: Study) -> float:
+    """Seconds of the notebooks, each of which takes about twice as long as what it imports."""
+    voted = sum(1 if size == study.data.image_size else 4 for size in study.patch_sizes)
+    elsewhere = len(study.patch_sizes) * (len(study.cells) - 1)
+    count = (voted + elsewhere) * len(study.seeds) + len(study.cells) + 1
+    command = [sys.executable, "-c", "from lib.results import tables"]
+    start = seconds(lambda: subprocess.run(command, cwd=paths.ROOT, check=True))
+    return 2 * start * count / cpu_count()
+
+
+def networks(study: Study, counts: list[int], device: torch.device) -> float:
+    """Seconds of training and scoring, measured by a few steps at each size."""
+    size, number = study.data.image_size, len(study.patch_sizes) * len(study.seeds)
     each, before = max(1, cpu_count() // 4), torch.get_num_threads()  # as many as in a batch
-    side_by_side = min(networks, cpu_count() // each) if device.type == "cpu" else 1
+    side_by_side = min(number, cpu_count() // each) if device.type == "cpu" else 1
     if device.type == "cpu":
         torch.set_num_threads(each)
     precision = DTYPES[pick_precision(study.training.precision, device)]
@@ -213,9 +232,7 @@ def duration(study: Study, counts: list[int]) -> str:
         epoch = patches * a_patch + an_image * (tests * cells * kinds + trains / 8)
         total += training.epochs * epoch * len(study.seeds) / side_by_side
     torch.set_num_threads(before)
-    minutes = total / 60
-    about = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
-    return f"about {about} on this machine ({describe(device)}, {side_by_side} at a time)"
+    return total
 
 
 def seconds(work) -> float:
