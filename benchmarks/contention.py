@@ -10,6 +10,7 @@ benchmarks/contention.csv.
 """
 
 import argparse
+import json
 import multiprocessing
 import os
 import subprocess
@@ -38,7 +39,7 @@ def settings(count: int) -> dict[str, tuple[int, dict[str, str]]]:
 
 def spent(networks: int, environment: dict[str, str]) -> float:
     """Seconds until the last of so many networks is trained and has scored, without start-up."""
-    command = [sys.executable, "-m", "benchmarks.growth", "epochs", "4"]
+    command = [sys.executable, "-m", "benchmarks.growth", "epochs", "16"]
     with tempfile.TemporaryDirectory() as work:
         running = [
             subprocess.Popen(
@@ -52,7 +53,7 @@ def spent(networks: int, environment: dict[str, str]) -> float:
             for number in range(networks)
         ]
         told = [process.communicate()[0] for process in running]
-    return max(pd.read_json("[" + out.splitlines()[-1] + "]")["seconds"].item() for out in told)
+    return max(json.loads(out.splitlines()[-1])["seconds"] for out in told)
 
 
 def busy() -> None:

@@ -260,6 +260,11 @@ def growth(quantity: str) -> list[float]:
     return [grown.min(), grown.max()]
 
 
+def beside_a_loop(trained: str, column: str) -> float:
+    rows = csv("benchmarks/contention.csv")
+    return rows[rows.trained == trained][column].item()
+
+
 def paper_crops(size: int) -> float:
     """The paper's top-1 accuracy of random crops, its Table 3."""
     rows = csv("reports/published/tables.csv")
@@ -379,6 +384,28 @@ HELD = [
         "memory stays below # GiB",
         lambda: [math.ceil(10 * csv("reports/benchmarks/growth.csv")["memory, GiB"].max()) / 10],
         1,
+    ),
+    Held(
+        SPEED,
+        r"rest take # times .*? both cores took # times .*? few cores: # times as long",
+        lambda: [
+            beside_a_loop("one on all cores", "fair"),
+            beside_a_loop("one on all cores", "slowdown"),
+            beside_a_loop("side by side, as in a batch", "slowdown"),
+        ],
+        1,
+    ),
+    Held(
+        SPEED,
+        r"two networks took # s where one on both cores took #\. .*? alone it took # s",
+        lambda: [
+            beside_a_loop(trained, "alone, s")
+            for trained in (
+                "side by side, as in a batch",
+                "one on all cores",
+                "one on all cores, passive waiting",
+            )
+        ],
     ),
     # FFHQ and StyleGAN2.
     Held(
