@@ -5,8 +5,8 @@
 Makes cheap JPEGs of 256 px, so many of each class and a seventh as many of a second cell to test
 on, and a study of them, and goes through it as `make study` would: packing; the audits; one small
 network at 128 px that sees each training patch once, in two epochs that both score 4,000 + 4,000
-images of each cell; the votes and tables; the report. It does so with a quarter of the images, with
-a quarter again, each station killed halfway and run anew, whose tables must be those of the
+images of each cell; the votes and tables; the report. It does so with an eighth of the images, with
+an eighth again, each station killed halfway and run anew, whose tables must be those of the
 unbroken pass, and with all of them. Memory is of all processes together, without the pages of
 files that the system keeps. Writes benchmarks/rehearsal.csv. Of disk it takes 16 GB.
 """
@@ -156,7 +156,7 @@ def main() -> int:
         needed = f"{most * NEEDED / 1e9:.0f} GB, and {free / 1e9:.0f} are free"
         sys.exit(f"{paths.work()} needs {needed}. Set PATCHWISE_WORK to a folder on a larger disk")
     with tempfile.TemporaryDirectory(dir=paths.work()) as scratch:
-        work, few = Path(scratch), most // 4
+        work, few = Path(scratch), most // 8
         pictures(work / "pictures", most)
         less = gone_through(work, few)
         unbroken = tables(work)
