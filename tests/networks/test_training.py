@@ -3,11 +3,11 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -265,10 +265,16 @@ def test_a_draft_of_other_code_is_not_gone_on_with():
 
 
 def test_a_kill_while_a_finished_run_goes_leaves_nothing_that_passes_for_it(monkeypatch):
-    run, trained = small_run(), []
+    run, trained, rmtree = small_run(), [], shutil.rmtree
     train(run, code="a")
+
+    def dies(folder, *how, **named):
+        if folder == run.folder:
+            raise KeyboardInterrupt
+        rmtree(folder, *how, **named)
+
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-        killed.setattr(files.shutil, "rmtree", Mock(side_effect=KeyboardInterrupt))
+        killed.setattr(shutil, "rmtree", dies)
         train(run, code="b")
     assert not run.is_finished
     train(run, watch=trained.append, code="b")

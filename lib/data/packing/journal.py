@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,8 +81,7 @@ class Draft:
         # A line that a kill cut short is dropped, and those after a damaged one; their pictures are
         # drawn again.
         lines = self.journal.read_text("utf-8", "replace").splitlines(keepends=True)
-        whole = set(itertools.takewhile(_is_entry, lines))
-        self._keep(whole.__contains__)
+        self._keep(itertools.takewhile(_is_entry, lines))
 
     def _is_of(self, recipe: dict[str, Any]) -> bool:
         """Whether there is a draft of this recipe, with an array as long as it says."""
@@ -92,9 +91,9 @@ class Draft:
             return without_none(stored) == recipe
         return False
 
-    def _keep(self, wanted: Callable[[str], bool]) -> None:
-        """Replaces the journal, whole, by those of its lines that are wanted."""
-        kept = list(filter(wanted, self.journal.read_text("utf-8").splitlines(keepends=True)))
+    def _keep(self, lines: Iterable[str]) -> None:
+        """Replaces the journal, whole, by some of its lines."""
+        kept = list(lines)
         paths.write_whole(self.journal, lambda p: p.write_text("".join(kept), "utf-8"))
         self.entries = [Entry(**{n: line[n] for n in NAMES}) for line in map(json.loads, kept)]
 
@@ -114,7 +113,8 @@ class Draft:
 
     def forget(self, label: int) -> None:
         """Drops one class, whose pictures are then drawn anew."""
-        self._keep(lambda line: json.loads(line)["label"] != label)
+        lines = self.journal.read_text("utf-8").splitlines(keepends=True)
+        self._keep(line for line in lines if json.loads(line)["label"] != label)
 
     def table(self, columns: list[str]) -> pd.DataFrame:
         """Some of what the journal says of the pictures that became rows, in the rows' order."""

@@ -109,7 +109,8 @@ def begun(draw, work):
     """A process of its own group that reads in two others, and they; ended if a test fails."""
     draw("leaves", 400, size=64)
     code = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's & ignores it
         "from lib.data.packing import workers\n"
         "from test_workers import LEAVES, DATA\n"
         "if __name__ == '__main__':\n"
