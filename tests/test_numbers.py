@@ -265,6 +265,11 @@ def beside_a_loop(trained: str, column: str) -> float:
     return rows[rows.trained == trained][column].item()
 
 
+def rehearsed(column: str, *stations: str) -> list[float]:
+    rows = csv("benchmarks/rehearsal.csv").set_index("station")
+    return [rows[column][station] for station in stations or rows.index]
+
+
 def paper_crops(size: int) -> float:
     """The paper's top-1 accuracy of random crops, its Table 3."""
     rows = csv("reports/published/tables.csv")
@@ -406,6 +411,26 @@ HELD = [
                 "one on all cores, passive waiting",
             )
         ],
+    ),
+    Held(
+        SPEED,
+        r"packing took # s, the audits # s, .*? twice # s, votes and tables # s, the report # s",
+        lambda: rehearsed("28,000 images, s"),
+    ),
+    Held(
+        SPEED,
+        r"more than # GiB beside",
+        lambda: [max(rehearsed("28,000 images, memory, GiB"))],
+        2,
+    ),
+    Held(
+        SPEED,
+        r"take # GiB of disk.*?packing took # times as long, training # and the votes #\.",
+        lambda: [
+            *rehearsed("28,000 images, disk, GiB", "packing"),
+            *rehearsed("times as long", "packing", "training and scoring", "votes and tables"),
+        ],
+        1,
     ),
     # FFHQ and StyleGAN2.
     Held(
