@@ -151,7 +151,7 @@ class Draft:
 
 def _is_entry(line: str) -> bool:
     """Whether a journal's line is whole."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, TypeError):
         return line.endswith("\n") and set(NAMES) <= set(json.loads(line))
     return False
 

@@ -611,6 +611,7 @@ def test_a_draft_of_other_code_is_not_gone_on_with(make_study, pictures, loaded)
         ("journal.jsonl", None, 0),
         ("journal.jsonl", b"\0" * 9 + b"\n", 0),
         ("journal.jsonl", b'{"label": 0}\n', 0),
+        ("journal.jsonl", b"3\n", 0),
         ("journal.jsonl", b"\xff\n", 0),
         ("journal.jsonl", "the third line", 2),
     ],
