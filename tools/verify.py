@@ -4,7 +4,9 @@ python tools/verify.py demo          (or, which makes it anew as well: make veri
 
 Other processors give other last digits, and so other networks. A number is as it was if each of the
 two lies within the other's 95 % interval. The study is verified if no finding changed and at most
-5 % of the numbers are not as they were, since so many would not be by chance.
+5 % of the numbers are not as they were, since so many would not be by chance. Intervals of a study
+of one seed, such as demo, know the images and not the networks: a processor of another kind, which
+trains other networks, does not verify it.
 """
 
 import sys
