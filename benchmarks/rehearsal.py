@@ -67,9 +67,10 @@ def study(images: int) -> dict[str, object]:
 
 
 def write(images: int) -> Path:
-    """Writes the study's file where `make study` looks for it."""
+    """Writes the study's file where `make study` looks for it; FileExistsError if one is there."""
     file = paths.PARAMS / f"{NAME}.yaml"
-    file.write_text(yaml.safe_dump(study(images)), "utf-8")
+    with file.open("x", encoding="utf-8") as new:
+        yaml.safe_dump(study(images), new)
     return file
 
 

@@ -1,5 +1,7 @@
 """The rehearsal's study and its pictures; it is run by hand, since it takes half an hour."""
 
+import pytest
+
 from benchmarks import contention, rehearsal
 from lib.study import paths, reading
 
@@ -12,6 +14,8 @@ def test_the_study_takes_the_papers_numbers(tmp_path, monkeypatch):
     assert (counts.train, counts.validation, counts.test) == (22_000, 2_000, 4_000)
     # Two epochs go once through four patches of each training image.
     assert 2 * study.training.patches_per_epoch == 2 * 4 * 22_000
+    with pytest.raises(FileExistsError):  # it may be someone's own
+        rehearsal.write(28_000)
 
 
 def test_there_are_as_many_pictures_as_the_study_needs(tmp_path, monkeypatch):

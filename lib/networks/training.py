@@ -45,7 +45,8 @@ def train(
     """Trains and scores a run, goes on with an interrupted one, or finds it finished in its folder.
 
     `watch` is called after each epoch with the history so far, a row per epoch. With `code`, what
-    the code is known by, a finished run of other code or parameters is not refused but made anew.
+    the code is known by, a finished run of other code or parameters is not refused but made anew,
+    and so is an unfinished one of other code.
 
     Raises:
         ParameterError: for a model or device that is not there, before any data are opened.
