@@ -147,18 +147,26 @@ def test_margins_are_those_of_the_plain_network(model, patch_size):
 @pytest.mark.parametrize("model", [XCEPTION, SMALL], ids=lambda model: model.name)
 @pytest.mark.parametrize("patch_size", [16, 32, 64])
 def test_bfloat16_margins_are_within_its_rounding_of_the_plain_networks(model, patch_size):
-    """By batch norm's own statistics, as after training, so that margins differ between patches."""
-    network, patches = classifier.PatchNet(model, seed=0), drawn(32, patch_size)
-    network.to(memory_format=torch.channels_last).train()
-    with torch.no_grad():
-        for _ in range(50):
+    """By batch norm's own statistics, as after training, so that margins differ between patches.
+
+    Over several networks: of one the two errors are a draw each, and differ by up to a factor of 2.
+    """
+    far = torch.zeros(2)
+    for seed in range(6):
+        network, patches = classifier.PatchNet(model, seed=seed), drawn(32, patch_size, seed)
+        network.to(memory_format=torch.channels_last).train()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0  # the patches' own after one pass
+        with torch.no_grad():
             network.margins(patches)
-    network.eval()
-    with torch.inference_mode():
-        exact = network.margins(patches)
-        plain = network.margins(patches, torch.bfloat16)
-        found = cpu_speed.Scorer(network, torch.bfloat16).margins(patches)
-    assert (found - exact).square().mean() < 1.5 * (plain - exact).square().mean()
+        network.eval()
+        with torch.inference_mode():
+            exact = network.margins(patches)
+            plain = network.margins(patches, torch.bfloat16)
+            found = cpu_speed.Scorer(network, torch.bfloat16).margins(patches)
+        far += torch.stack([(z - exact).square().mean() for z in (found, plain)])
+    assert far[0] < 1.5 * far[1]
 
 
 def test_no_batch_norm_is_left_in_an_xceptions_scorer():
