@@ -5,9 +5,11 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from lib.results import tables
 from lib.study import paths
 from tools import keep, verify, working_copies
 
@@ -117,6 +119,7 @@ def test_a_report_that_is_not_there_is_named_with_its_command(root):
     assert not (root / "reports" / "kept").exists()
 
 
+CELL = "leaves-gan_a"
 CLAIMS = pd.DataFrame(
     [["t", "plain", "C1", None, "auc", "undecided"]], columns=[*verify.FINDING, "finding"]
 )
@@ -124,12 +127,14 @@ CLAIMS = pd.DataFrame(
 
 def rows(**values: tuple[float, float, float]) -> pd.DataFrame:
     """A table with a number and its interval for each statistic."""
-    empty = dict.fromkeys(verify.KEY, "x")
+    empty = {"experiment": 1, "patch_size": 8, "theta": np.nan, "seed": 0, "n_images": 40}
+    texts = dict.fromkeys(tables.TEXT, "x") | {"train": CELL, "test": CELL}
     lines = [
-        {**empty, "statistic": k, **dict(zip(verify.NUMBERS, v, strict=True))}
+        {**texts, **empty, "statistic": k, **dict(zip(verify.NUMBERS, v, strict=True))}
         for k, v in values.items()
     ]
-    return pd.DataFrame(lines)
+    kinds = tables.TEXT | tables.WHOLE_NUMBERS
+    return pd.DataFrame(lines, columns=tables.COLUMNS).astype(kinds)
 
 
 def test_a_number_is_as_kept_within_both_intervals():
@@ -140,31 +145,51 @@ def test_a_number_is_as_kept_within_both_intervals():
 
 
 def test_findings_that_changed_are_named():
-    kept = pd.DataFrame(
-        [["t", "plain", "C1", None, "auc", "undecided"]], columns=[*verify.FINDING, "finding"]
-    )
-    assert verify.findings(kept, kept) == []
-    (line,) = verify.findings(kept, kept.assign(finding="supported"))
+    assert verify.findings(CLAIMS, CLAIMS) == []
+    (line,) = verify.findings(CLAIMS, CLAIMS.assign(finding="supported"))
     assert line == "C1 as a whole, by auc, t, plain: undecided kept, supported here"
 
 
-def test_a_kept_study_is_verified_by_itself(root, monkeypatch, capsys):
-    table = rows(a=(0.5, 0.4, 0.6), b=(0.5, 0.4, 0.6))
-    claims = pd.DataFrame(
-        [["t", "plain", "C1", None, "auc", "undecided"]], columns=[*verify.FINDING, "finding"]
-    )
+@pytest.fixture
+def verified(root, monkeypatch, make_study):
+    """Lays out a kept table, and gives what calls `verify` on another one."""
+
+    def verify_(kept: pd.DataFrame, made: pd.DataFrame) -> int:
+        for folder in ("reports/kept/demo", "reports/demo"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            CLAIMS.to_csv(root / folder / "claims.csv", index=False)
+        kept.to_csv(root / "reports/kept/demo/tables.csv", index=False)
+        monkeypatch.setattr(verify.tables, "read", lambda study: (made, []))
+        return verify.main()
+
     monkeypatch.setattr(verify.sys, "argv", ["verify", "demo"])
-    monkeypatch.setattr(verify.reading, "load", lambda name: name)
-    monkeypatch.setattr(verify.tables, "read", lambda study: (table, []))
+    monkeypatch.setattr(verify.reading, "load", lambda name: make_study())
+    return verify_
+
+
+def test_other_networks_verify_a_study_of_several_seeds_and_not_one_of_one(verified, capsys):
+    """Each seed's number is outside the others' intervals, which know the images alone."""
+
+    def seeds(*values: float) -> pd.DataFrame:
+        each = [rows(a=(value, value - 0.01, value + 0.01)) for value in values]
+        parts = [part.assign(seed=seed) for seed, part in enumerate(each)]
+        return pd.concat(parts, ignore_index=True)
+
+    assert verified(seeds(0.5, 0.6, 0.7), seeds(0.52, 0.72, 0.62)) == 0
+    assert verified(seeds(0.5), seeds(0.52)) == 1
+    said = capsys.readouterr().out
+    assert "0.5 [0.49, 0.51] kept, 0.52 [0.51, 0.53] here" in said and "of one seed" in said
+    assert verified(seeds(0.5, 0.51, 0.52), seeds(0.6, 0.61, 0.62)) == 1
+    assert "of one seed" not in capsys.readouterr().out
+
+
+def test_a_kept_study_is_verified_by_itself(verified, monkeypatch, capsys):
+    table = rows(a=(0.5, 0.4, 0.6), b=(0.5, 0.4, 0.6))
     assert verify.main() == 1 and "make keep STUDY=demo" in capsys.readouterr().err
-    for folder in ("reports/kept/demo", "reports/demo"):
-        (root / folder).mkdir(parents=True)
-        claims.to_csv(root / folder / "claims.csv", index=False)
-    table.to_csv(root / "reports/kept/demo/tables.csv", index=False)
-    assert verify.main() == 0
+    assert verified(table, table) == 0
     assert "verified: 2 of 2 numbers" in capsys.readouterr().out
-    table.loc[0, "value"] = 0.9
-    assert verify.main() == 1
+    other = table.assign(value=[0.9, 0.5])
+    assert verified(table, other) == 1
     said = capsys.readouterr().out
     assert (
         "NOT verified: 1 of 2 numbers" in said

@@ -1,4 +1,4 @@
-"""Numbers of several seeds as one; and of a study's folds, what comes out on all its images."""
+"""Numbers of several seeds or folds as one; of folds, what comes out on all the images."""
 
 import numpy as np
 import pandas as pd
@@ -15,14 +15,15 @@ KEYS = [
 
 
 def pooled(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
-    """Of tidy rows, those of all folds together, under the first fold's number.
+    """Of tidy rows, those of all seeds or folds together, under the first one's number.
 
-    A value is the folds' mean, weighted by their images: of accuracies and rates that is the one on
-    all images; of an AUC it is what ranking within folds comes to, since networks are not on one
+    A value is their mean, weighted by their images: of folds' accuracies and rates that is the one
+    on all images; of an AUC it is what ranking within folds comes to, since networks are not on one
     scale (G. Forman, M. Scholz, SIGKDD Explorations 2010). Its interval is Student's t over folds,
-    whose images are others, so that it knows images and networks; on cells that every network
-    judges whole, whose images the folds share, their own intervals are added in quadrature. Numbers
-    that folds have without intervals have none. What only some folds have yet is left out.
+    whose images are others, so that it knows images and networks; where all networks judge the same
+    images, as seeds do, and folds on cells that are not split, their own intervals are added in
+    quadrature. Numbers that they have without intervals have none. What only some of them have yet
+    is left out. A number of one network alone keeps its own interval, over images alone.
     """
     counts = rows.groupby(["train", "variant", "patch_size"])["seed"].transform("nunique")
     together = rows.groupby(KEYS, dropna=False, sort=False)
@@ -36,10 +37,10 @@ def _line(study: Study, part: pd.DataFrame) -> pd.Series:
     line["value"] = np.average(values, weights=images)
     line["epoch"] = pd.NA
     base = study.base(line["test"])
-    apart = split_cell(base)[0] == split_cell(line["train"])[0]
+    apart = study.data.folds and split_cell(base)[0] == split_cell(line["train"])[0]
     if apart:
         line["n_images"], line["n_patches"] = part["n_images"].sum(), part["n_patches"].sum()
-    if len(part) == 1:  # a variant of one fold keeps its own interval, over images alone
+    if len(part) == 1:
         return line
     half = np.nan
     if part["low"].notna().all():

@@ -1,4 +1,4 @@
-"""Folds as one: the values of all images, intervals that know images and networks."""
+"""Seeds or folds as one: intervals that know images and networks; of folds, all their images."""
 
 import numpy as np
 import pandas as pd
@@ -69,6 +69,18 @@ def test_images_that_folds_share_count_once_and_widen_it(study):
     half = np.hypot(np.mean(values) - low, 0.1)
     assert line.low == pytest.approx(np.mean(values) - half)
     assert line.n_images == 40
+
+
+def test_seeds_share_their_images(make_study):
+    (line,) = pooled(make_study(), rows([0.5, 0.6, 0.8])).itertuples()
+    low, _ = ttest_1samp([0.5, 0.6, 0.8], 0).confidence_interval(0.95)
+    assert line.low == pytest.approx(19 / 30 - np.hypot(19 / 30 - low, 0.1))
+    assert (line.value, line.n_images) == (pytest.approx(19 / 30), 40)
+
+
+def test_one_network_keeps_its_interval_over_images(make_study):
+    (line,) = pooled(make_study(), rows([0.5], (40,))).itertuples()
+    assert (line.value, line.low, line.high) == (0.5, 0.4, 0.6)
 
 
 def test_what_some_folds_lack_is_left_out(study):
