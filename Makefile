@@ -81,11 +81,12 @@ lab: $(READY)
 	python tools/working_copies.py
 	jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/my_notebooks
 
+# A thread for each worker: more of them would wait for each other.
 test: $(READY)
 	ruff check .
 	ruff format --check .
 	lint-imports
-	python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadfile
 
 test-slurm: $(READY)
 	PATCHWISE_SLURM=1 python -m pytest --verbose tests/test_slurm.py

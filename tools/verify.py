@@ -2,11 +2,12 @@
 
 python tools/verify.py demo          (or, which makes it anew as well: make verify STUDY=demo)
 
-Other processors give other last digits, and so other networks. A number is the mean over the seeds,
-or folds, with an interval over networks and images (`lib.results.pooled`); it is as it was if each of
-the two lies within the other's. The study is verified if no finding changed and at most 5 % of the
-numbers are not as they were, since so many would not be by chance. Of a study of one seed the
-intervals know the images and not the networks: a processor of another kind does not verify it.
+Other processors give other last digits, and so other networks. A number is the mean over the
+seeds, or folds, with an interval over networks and images (`lib.results.pooled`); it is as it was
+if each of the two lies within the other's. The study is verified if no finding changed and at most
+5 % of the numbers are not as they were, since so many would not be by chance. Of a study of one
+seed the intervals know the images and not the networks: a processor of another kind does not
+verify it.
 """
 
 import sys
@@ -80,7 +81,7 @@ def main() -> int:
     said = "verified" if verified else "NOT verified"
     print(f"{said}: {alike}, {len(changed)} findings changed")
     if not verified and kept["seed"].nunique() == 1:
-        print("Its intervals, of one seed, know no other networks, as another processor trains them")
+        print("Its intervals, of one seed, know no other networks; other processors train others")
     return 0 if verified else 1
 
 
