@@ -145,9 +145,23 @@ def test_a_number_is_as_kept_within_both_intervals():
 
 
 def test_findings_that_changed_are_named():
-    assert verify.findings(CLAIMS, CLAIMS) == []
-    (line,) = verify.findings(CLAIMS, CLAIMS.assign(finding="supported"))
+    assert verify.findings(CLAIMS, CLAIMS).empty
+    (line,) = verify.findings(CLAIMS, CLAIMS.assign(finding="supported"))["line"]
     assert line == "C1 as a whole, by auc, t, plain: undecided kept, supported here"
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "turned"),
+    [
+        *(("undecided", "supported", False), ("contradicted", "undecided", False)),
+        *(("supported", "contradicted", True), ("contradicted", "supported", True)),
+        *(("undecided", "not tested", True), ("not judged", "undecided", True)),
+    ],
+)
+def test_a_finding_that_is_undecided_in_one_of_the_two_did_not_turn(was, now, turned):
+    sides = [CLAIMS.assign(finding=finding) for finding in (was, now)]
+    assert verify.findings(*sides)["turned"].tolist() == [turned]
+    assert verify.findings(CLAIMS, CLAIMS[:0])["turned"].tolist() == [True]
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ python tools/verify.py demo          (or, which makes it anew as well: make veri
 
 Other processors give other last digits, and so other networks. A number is the mean over the
 seeds, or folds, with an interval over networks and images (`lib.results.pooled`); it is as it was
-if each of the two lies within the other's. The study is verified if no finding changed and at most
-5 % of the numbers are not as they were, since so many would not be by chance. Of a study of one
-seed the intervals know the images and not the networks: a processor of another kind does not
+if each of the two lies within the other's. The study is verified if at most 5 % of the numbers are
+not as they were, since so many would not be by chance, and no finding turned: one that is undecided
+in one of the two has too little to go by there, and does not speak against the other. Of a study of
+one seed the intervals know the images and not the networks: a processor of another kind does not
 verify it.
 """
 
@@ -21,6 +22,7 @@ from lib.study import paths, reading
 NUMBERS = ["value", "low", "high"]
 FINDING = ["train", "variant", "claim", "says", "measure"]
 BY_CHANCE = 0.05
+JUDGED = {"supported", "contradicted", "undecided"}
 
 
 def numbers(kept: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
@@ -40,18 +42,21 @@ def numbers(kept: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
     return both
 
 
-def findings(kept: pd.DataFrame, made: pd.DataFrame) -> list[str]:
-    """A line for each finding on a claim, or on a part of one, that is not as it was."""
+def findings(kept: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    """The findings on claims, and on parts of them, that are not as they were.
+
+    `line` says each in words; `turned` is False where it is undecided, in one of the two alone.
+    """
     sides = [table.assign(says=table["says"].astype(object).fillna("")) for table in (kept, made)]
     sides = [table.set_index(FINDING)["finding"] for table in sides]
     both = pd.concat(sides, axis=1, keys=("kept", "made")).fillna("missing")
-    changed = both[both["kept"] != both["made"]]
-    return [
+    both = both[both["kept"] != both["made"]]
+    lines = [
         f"{claim} {says or 'as a whole'}, by {measure}, {train}, {variant}: {was} kept, {now} here"
-        for (train, variant, claim, says, measure), (was, now) in zip(
-            changed.index, changed.to_numpy(), strict=True
-        )
+        for (train, variant, claim, says, measure), was, now in both.itertuples()
     ]
+    turned = [not {"undecided"} < {was, now} <= JUDGED for _, was, now in both.itertuples()]
+    return pd.DataFrame({"line": lines, "turned": turned}).astype({"turned": bool})
 
 
 def main() -> int:
@@ -74,12 +79,13 @@ def main() -> int:
         was, now = (_said(row, side) for side in ("kept", "made"))
         print(f"{named}: {was} kept, {now} here")
     changed = findings(pd.read_csv(folder / "claims.csv"), pd.read_csv(new))
-    print(*(f"finding changed: {line}" for line in changed), sep="\n", end="\n" * bool(changed))
-    others, verified = int((~both["as_kept"]).sum()), not changed
-    verified &= others <= BY_CHANCE * len(both)
+    for line, turned in changed.itertuples(index=False):
+        print(f"finding {'turned' if turned else 'changed'}: {line}")
+    others, turned = int((~both["as_kept"]).sum()), int(changed["turned"].sum())
+    verified = others <= BY_CHANCE * len(both) and not turned
     alike = f"{len(both) - others} of {len(both)} numbers lie within both intervals"
     said = "verified" if verified else "NOT verified"
-    print(f"{said}: {alike}, {len(changed)} findings changed")
+    print(f"{said}: {alike}, {len(changed)} findings changed, {turned} of them turned")
     if not verified and kept["seed"].nunique() == 1:
         print("Its intervals, of one seed, know no other networks; other processors train others")
     return 0 if verified else 1
