@@ -149,7 +149,7 @@ def back(study: str, out: Path) -> int:
     for number, start in enumerate(parts):
         part = content.getvalue()[start : start + PART]
         (out / f"{study}.{number:02d}").write_bytes(part)
-    print(f"{len(parts)} parts, {len(content.getvalue()) / 2**20:.1f} MB, in {out}")
+    print(f"parts: {len(parts)}, {len(content.getvalue()) / 10**6:.1f} MB in all, in {out}")
     return 0
 
 

@@ -16,8 +16,8 @@ from lib.study import paths, reading
 from lib.study.schema import ParameterError
 
 BUNDLE = paths.ROOT / ".bundle"
-LACKING = ("annotated-types", "imagehash", "lmdb", "pillow", "pydantic", "pydantic-core")
-LACKING += ("pywavelets", "typing-inspection")
+LACKING = ("annotated-types", "imagehash", "lmdb", "pillow", "psutil", "pydantic", "pydantic-core")
+LACKING += ("pywavelets", "tabulate", "typing-inspection")
 PART = 40 * 10**6  # bytes of pictures
 GLIBC = ("2_28", "2_27", "2_17", "2_12")
 
