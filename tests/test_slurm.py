@@ -100,9 +100,9 @@ def training_in_its_second_epoch(checkout: Path) -> str:
     return ""
 
 
-def test_smoke_ends_as_on_one_machine(checkout):
-    """Though one training is cancelled, and the node dies under another."""
-    process = begin(checkout, *READY, "study", "STUDY=smoke", "PROFILE=slurm")
+def test_trainings_end_though_one_is_cancelled_and_the_node_dies(checkout):
+    """Under another one. Packing and training alone: the part that .ci/run runs."""
+    process = begin(checkout, *SNAKEMAKE, "study=smoke", "--until", "train")
     ready = "no network has an epoch behind it"
     cancelled = slurm.wait(lambda: training_in_its_second_epoch(checkout), ready, 900)
     seen = seen_gpus()
@@ -113,7 +113,6 @@ def test_smoke_ends_as_on_one_machine(checkout):
     slurm.start_node()
     status, said = end(checkout, process)
     assert status == 0, said[-4000:]
-    assert said.splitlines()[-1] == f"The report: {checkout}/reports/smoke/index.html"
 
     assert sorted(seen) in (["0"], ["1"], ["0", "1"])
     trained = of_rule("train")
@@ -122,6 +121,15 @@ def test_smoke_ends_as_on_one_machine(checkout):
     assert len(trained) == 4  # three networks, one of them begun twice
     for job in trained.values():
         assert job["NumCPUs"] == "4" and job["TresPerJob"] == "gres:gpu:1"
+
+
+def test_smoke_goes_on_from_there_to_its_report(checkout):
+    process = begin(checkout, *READY, "study", "STUDY=smoke", "PROFILE=slurm")
+    status, said = end(checkout, process)
+    assert status == 0, said[-4000:]
+    assert said.splitlines()[-1] == f"The report: {checkout}/reports/smoke/index.html"
+    trained = of_rule("train")
+    assert len(trained) == 4
     others = [job for number, job in slurm.jobs().items() if number not in trained]
     assert len(others) == 17 and not any("TresPerJob" in job for job in others)
 

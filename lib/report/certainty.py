@@ -108,7 +108,8 @@ def paired(family: Family) -> pd.DataFrame:
     table["p_holm"] = table["p_holm"].map("{:.2g}".format) if len(table) else ""
     table = table.set_index(["first", "second"]).rename(columns=PAIRED)
     shown = ["difference", *PAIRED.values()]
-    by_seed = {f"seed {seed}": lines[shown] for seed, lines in table.groupby("seed")}
+    name = "all folds" if family.study.data.folds else "seed {}"
+    by_seed = {name.format(seed): lines[shown] for seed, lines in table.groupby("seed")}
     return pd.concat(by_seed, axis=1) if by_seed else table
 
 

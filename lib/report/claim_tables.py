@@ -43,7 +43,7 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
         )
         here, ranks = (marked(each, simulated=simulated) for each in (row.finding, by_rank))
         if {by_rank, row.finding} == {rules.SUPPORTED, rules.CONTRADICTED}:
-            ranks += ", so it is the threshold’s doing"
+            ranks += ", so the threshold of images does it"
         papers_own = marked(on_paper, simulated=False)
         papers_own += " (the paper contradicts itself)" * (on_paper == rules.CONTRADICTED)
         decides = shown = ""

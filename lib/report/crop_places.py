@@ -28,4 +28,6 @@ def trained_and_tested(places: pd.DataFrame, statistic: str, by: str = "trained"
     columns = ["value", "low", "high"]
     texts = [percent(*line) for line in numbers[columns].itertuples(index=False)]
     wide = pd.Series(texts, numbers.index).unstack("tested")[list(ORIGINS)]
-    return wide.reindex(places[by].unique(), level=by).rename(columns="on {}".format)
+    wide = wide.reindex(places[by].unique(), level=by).rename(columns="on {}".format)
+    wide.insert(0, "networks", numbers["seeds"].groupby(level=["patch_size", by]).max())
+    return wide

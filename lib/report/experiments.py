@@ -39,12 +39,17 @@ def of_experiment(rows: pd.DataFrame, number: int) -> pd.DataFrame:
     return rows[(rows["experiment"] == number) & rows["leads"]]
 
 
-def rates(rows: pd.DataFrame, number: int) -> pd.DataFrame:
-    """One experiment's rules, at the smallest θ, and the paper's best epoch beside ours."""
-    rows, keys = leading(of_experiment(rows, number)), ["patch_size", "theta"]
+def rates(study: Study, rows: pd.DataFrame, number: int) -> pd.DataFrame:
+    """One experiment's rules, at the smallest θ, and the paper's best epoch beside ours.
+
+    Beside a size stands the paper's that it counts as, see `Study.in_paper`.
+    """
+    rows, keys = leading(of_experiment(rows, number)), ["in_paper", "theta"]
     printed = paper.tables().query("table == @number and statistic == 'top1'")
+    printed = printed.rename(columns={"patch_size": "in_paper"})[[*keys, "value"]]
     ours = rows[rows["rule"].isin(PAPERS[number]) & (rows["statistic"] == "top1")]
-    theirs = ours.drop(columns=["value", "low", "high"]).merge(printed[[*keys, "value"]], on=keys)
+    ours = ours.assign(in_paper=ours["patch_size"].map(study.in_paper))
+    theirs = ours.drop(columns=["value", "low", "high"]).merge(printed, on=keys)
     rows = pd.concat([rows, theirs.assign(statistic=PAPERS_TOP1), _apart(rows)])
     return side_by_side(rows, LINES, wanted=(*RATES, APART)).fillna("—")
 
@@ -59,13 +64,20 @@ def _apart(rows: pd.DataFrame) -> pd.DataFrame:
     return wide.assign(statistic=APART, value=abs(wide["tpr"] - (1 - wide["tnr"])))
 
 
-def beside(rows: pd.DataFrame, number: int) -> pd.DataFrame:
-    """The paper's table of one of Experiments 1 to 4 beside ours, seed by seed."""
+def beside(study: Study, rows: pd.DataFrame, number: int) -> pd.DataFrame:
+    """The paper's table of one of Experiments 1 to 4 beside ours, seed by seed, or of all folds.
+
+    The paper's sizes are those that count as them here, see `Study.in_paper`.
+    """
     rows = of_experiment(rows, number)
     index = ["patch_size", "theta"] if number == 4 else ["patch_size"]
     by_seed = rows[rows["rule"].isin(PAPERS[number])].groupby("seed")
-    ours = {f"here, seed {seed}": side_by_side(of_seed, index) for seed, of_seed in by_seed}
-    tables = {"paper": paper.table(number).map("{:.2f}".format), **ours}
+    name = "here" if study.data.folds else "here, seed {}"
+    ours = {name.format(seed): side_by_side(of_seed, index) for seed, of_seed in by_seed}
+    side = study.data.image_size
+    here = lambda size: size * side // study.in_paper(side)  # noqa: E731
+    printed = paper.table(number).map("{:.2f}".format).rename(index=here, level="patch_size")
+    tables = {"paper": printed, **ours}
     return pd.concat(tables, axis=1).fillna("—").sort_index(ascending=False)
 
 

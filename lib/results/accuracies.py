@@ -35,7 +35,6 @@ class MissingVerdicts(margins.RunError):
 
 
 MEASURES = ("accuracy", "auc")
-PAPERS_SIDE = 256  # px, of the paper's images
 
 
 class Question(NamedTuple):
@@ -132,14 +131,6 @@ class Family:
         """The sizes in which an image has several patches."""
         return [size for size in self.sizes if size < self.study.data.image_size]
 
-    def in_paper(self, size: int) -> int:
-        """The size in px that a size counts as in the paper, whose images have 256 px.
-
-        Of smaller images that is the same share of the side; sizes of larger ones stay.
-        """
-        side = self.study.data.image_size
-        return size * PAPERS_SIDE // side if side < PAPERS_SIDE else size
-
     def whole(self, test: str | None = None) -> Question:
         """The accuracy of the whole image's network."""
         return Question(self.study.data.image_size, "whole", test)
@@ -186,6 +177,13 @@ class Family:
         family = copy.copy(self)
         family.measure = measure
         return family
+
+    def chance(self, question: Question) -> float:
+        """What one answer for every image reaches: by accuracy the larger class's share."""
+        if self.measure == "auc":
+            return 0.5
+        share = np.mean([self.of_seed(question, seed).labels.mean() for seed in self.seeds])
+        return float(max(share, 1 - share))
 
     def draws(self, question: Question) -> np.ndarray:
         """The measure of each seed: float64 (K, 1 + B)."""

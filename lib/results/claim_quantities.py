@@ -7,6 +7,8 @@ that is the same share of the image's side. Sizes whose networks learned nothing
 from collections.abc import Callable, Iterable
 from itertools import combinations, pairwise
 
+import numpy as np
+
 from lib.results.accuracies import Family, Question
 from lib.results.claim_rules import AS_WELL
 from lib.results.comparison import Comparison
@@ -44,7 +46,7 @@ def best(
 
     It is to be above their mean, and less than a point below any.
     """
-    (own,) = [size for size in sizes if family.in_paper(size) == BEST] or [None]
+    (own,) = [size for size in sizes if family.study.in_paper(size) == BEST] or [None]
     others = [size for size in sizes if size != own]
     if own is None or not others:
         return []
@@ -89,22 +91,23 @@ def crops_do_as_well(family: Family) -> list[Comparison]:
     return _nearly(
         _less(family, over_crops.format(size), grid, Question(size, "crops"), family.image(size))
         for size in several(family)
-        if family.in_paper(size) in (32, 16)
+        if family.study.in_paper(size) in (32, 16)
     )
 
 
 def crops_collapse(family: Family) -> list[Comparison]:
     """How far the crops' vote is below half of what the grid's has above chance, at 128, 64 px."""
+    sizes = [size for size in several(family) if family.study.in_paper(size) in (128, 64)]
+    chance = family.chance(Question(sizes[0], "grid")) if sizes else np.nan
     return [
         family.compare(
             f"what the vote over crops at {size} px has above chance lies {{}} half of what that "
             "over the grid has",
-            lambda grid, crops: (grid - 0.5) / 2 - (crops - 0.5),
+            lambda grid, crops: (grid - chance) / 2 - (crops - chance),
             *(Question(size, rule) for rule in ("grid", "crops")),
             words=("below", "above"),
         )
-        for size in several(family)
-        if family.in_paper(size) in (128, 64)
+        for size in sizes
     ]
 
 
@@ -139,12 +142,13 @@ def closer_with_smaller_theta(family: Family) -> list[Comparison]:
 def elsewhere(family: Family, *, other_gan: bool) -> list[Comparison]:
     """The grid vote against the whole image on cells of the same generator, or of others.
 
-    One that is called by the other's name and more, as `stylegan2_ada`, is its variant, and the
-    same. Where neither beats chance on a cell, they are not compared there.
+    Of two of which one is called by the other's name and more, as `stylegan2_ada`, one is a variant
+    of the other: they are the same. Where neither beats chance on a cell, they are not compared.
     """
-    gan = split_cell(family.train)[1]
+    gan = f"{split_cell(family.train)[1]}_"
     others = family.study.others(family.train)
-    same = [cell for cell in others if f"{split_cell(cell)[1]}_".startswith(f"{gan}_")]
+    names = {cell: f"{split_cell(cell)[1]}_" for cell in others}
+    same = [cell for cell, name in names.items() if name.startswith(gan) or gan.startswith(name)]
     cells = [cell for cell in others if (cell not in same) == other_gan]
     auc = family.by("auc")
     return [

@@ -2,7 +2,9 @@
 
 `lib.results.claim_quantities` has the quantities that each turns on, `lib.results.claim_rules` the
 rules by which they come to a finding. All are judged twice, on accuracy, as the paper does, and on
-ranking alone (the AUC), since a threshold that drifts can turn one round and not the other.
+ranking (the AUC), since a threshold that drifts can turn one round and not the other. What a vote
+ranks images by is its share of fake patches, so that the AUC knows nothing of the threshold of
+images, and keeps that of patches.
 """
 
 from collections.abc import Callable, Sequence
@@ -95,7 +97,8 @@ PARTS = (
     Part(
         "C3",
         "… and collapse at 128 and 64 px",
-        "the crops' vote has less than half of what the grid's has above chance",
+        "the crops' vote has less than half of what the grid's has above chance, which is what one "
+        "answer for all images gets",
         quantities.crops_collapse,
     ),
     Part(

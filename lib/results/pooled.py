@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from lib.results.claim_rules import LEAST_SEEDS
 from lib.statistics.bootstrap import LEVEL
 from lib.study.schema import split_cell
 from lib.study.study import Study
@@ -22,8 +23,9 @@ def pooled(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
     scale (G. Forman, M. Scholz, SIGKDD Explorations 2010). Its interval is Student's t over folds,
     whose images are others, so that it knows images and networks; where all networks judge the same
     images, as seeds do, and folds on cells that are not split, their own intervals are added in
-    quadrature. Numbers that they have without intervals have none. What only some of them have yet
-    is left out. A number of one network alone keeps its own interval, over images alone.
+    quadrature. Numbers that they have without intervals have none, nor have means of two: Student's
+    interval of two may be all or nothing. What only some of them have yet is left out. A number of
+    one network alone keeps its own interval, over images alone.
     """
     counts = rows.groupby(["train", "variant", "patch_size"])["seed"].transform("nunique")
     together = rows.groupby(KEYS, dropna=False, sort=False)
@@ -43,7 +45,7 @@ def _line(study: Study, part: pd.DataFrame) -> pd.Series:
     if len(part) == 1:
         return line
     half = np.nan
-    if part["low"].notna().all():
+    if part["low"].notna().all() and len(part) >= LEAST_SEEDS:
         spread = t.ppf((1 + LEVEL) / 2, len(part) - 1) * values.std(ddof=1) / len(part) ** 0.5
         shared = 0.0 if apart else (part["high"] - part["low"]).mean() / 2
         half = np.hypot(spread, shared)
@@ -55,10 +57,10 @@ def _line(study: Study, part: pd.DataFrame) -> pd.Series:
 def over_seeds(rows: pd.DataFrame, keys: list[str], statistic: str) -> pd.DataFrame:
     """The mean of a statistic over seeds, by `keys`: `value`, `low`, `high`, `seeds`.
 
-    Without an interval where there is one seed.
+    Without an interval where there are one or two.
     """
     lines = rows.groupby(keys, sort=False)[statistic].agg(["mean", "std", "count"])
-    half = t.ppf((1 + LEVEL) / 2, (lines["count"] - 1).clip(lower=1)) * lines["std"]
-    half = half / np.sqrt(lines["count"])
+    half = t.ppf((1 + LEVEL) / 2, lines["count"] - 1) * lines["std"]
+    half = (half / np.sqrt(lines["count"])).where(lines["count"] >= LEAST_SEEDS)
     numbers = {"value": lines["mean"], "low": lines["mean"] - half, "high": lines["mean"] + half}
     return pd.DataFrame({**numbers, "seeds": lines["count"]})

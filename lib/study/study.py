@@ -13,6 +13,7 @@ from lib.study.quirks import Quirks
 from lib.study.schema import CELL_NAME, Altered, Name, ParameterError, Positive, Seed, Strict
 
 PLAIN = "plain"
+PAPERS_SIDE = 256  # px, of the paper's images
 IMPORTED = "imported"
 """The model's name where scores are another detector's: there is no network."""
 
@@ -153,6 +154,14 @@ class Study(Strict):
             "training": self.training.model_dump(exclude={"device", "devices", "precision"}),
             "quirks": self.quirks.of_networks,
         }
+
+    def in_paper(self, size: int) -> int:
+        """The size in px that a size counts as in the paper, whose images have 256 px.
+
+        Of smaller images that is the same share of the side; sizes of larger ones stay.
+        """
+        side = self.data.image_size
+        return size * PAPERS_SIDE // side if side < PAPERS_SIDE else size
 
     def crops(self, patch_size: int) -> int:
         """Random crops per image, an odd number: (S/p)² + 1, or one more, if the file has none."""

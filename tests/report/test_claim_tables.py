@@ -74,7 +74,7 @@ def test_a_reversal_between_accuracy_and_ranking_is_the_thresholds_doing():
     lines = [("C6", says, *row) for says in ("x", "") for row in rows]
     found = pd.DataFrame(lines, columns=["claim", "says", "measure", "finding"])
     table = claim_tables.to_read(found.reindex(columns=claims.COLUMNS), simulated=False)
-    assert table["by ranking"].tolist() == ["✔ supported, so it is the threshold’s doing"]
+    assert table["by ranking"].tolist() == ["✔ supported, so the threshold of images does it"]
 
 
 def test_one_answer_for_every_image_is_named(family):

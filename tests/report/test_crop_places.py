@@ -9,9 +9,9 @@ def test_networks_stand_against_where_they_are_tested():
     lines = [
         {"patch_size": 64, "trained": trained, "tested": tested, "seed": seed, "accuracy": accuracy}
         for trained, tested, accuracies in (
-            ("grid", "anywhere", (0.5, 0.6)),
-            ("grid", "grid", (0.8, 0.8)),
-            ("grid", "aligned", (0.7, 0.7)),
+            ("grid", "anywhere", (0.5, 0.6, 0.55)),
+            ("grid", "grid", (0.8,) * 3),
+            ("grid", "aligned", (0.7,) * 3),
             ("anywhere", "anywhere", (0.75,)),
             ("anywhere", "grid", (0.75,)),
             ("anywhere", "aligned", (0.75,)),
@@ -19,11 +19,12 @@ def test_networks_stand_against_where_they_are_tested():
         for seed, accuracy in enumerate(accuracies)
     ]
     table = trained_and_tested(pd.DataFrame(lines), "accuracy")
-    assert table.columns.tolist() == ["on grid", "on aligned", "on anywhere"]
+    assert table.columns.tolist() == ["networks", "on grid", "on aligned", "on anywhere"]
     assert table.index.tolist() == [(64, "grid"), (64, "anywhere")]
     assert table.loc[(64, "grid"), "on grid"] == "80.0 [80.0, 80.0]"
     assert table.loc[(64, "grid"), "on anywhere"].startswith("55.0 [")
     assert table.loc[(64, "anywhere"), "on grid"] == "75.0"
+    assert table["networks"].tolist() == [3, 1]
 
 
 def test_displacements_have_a_panel_per_size_and_axis():

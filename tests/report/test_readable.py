@@ -51,13 +51,17 @@ def test_per_cent(numbers, text):
     assert readable.percent(*numbers) == text
 
 
-def test_ours_stands_beside_the_papers(rows):
-    table = experiments.beside(rows.assign(patch_size=32, experiment=2, leads=True), 2)
+def test_ours_stands_beside_the_papers(rows, make_study):
+    data = {"image_size": 256, "per_class": {"train": 3, "validation": 2, "test": 2}}
+    study, rows = make_study(data=data), rows.assign(patch_size=32, experiment=2, leads=True)
+    table = experiments.beside(study, rows, 2)
     assert list(table.columns.get_level_values(0).unique()) == ["paper", "here, seed 0"]
     assert table.index.tolist() == [128, 64, 32, 16]
     assert table.loc[32, ("paper", "average")] == "98.45"
     assert table.loc[32, ("here, seed 0", "validated")] == "75.0 [50.0, 100.0]"
     assert (table.loc[64, "here, seed 0"] == "—").all()
+    folded = make_study(data={"image_size": 256, "folds": 3, "most_per_class": 9})
+    assert "here" in experiments.beside(folded, rows, 2)
 
 
 def test_points():

@@ -113,8 +113,8 @@ def test_a_studys_report_has_every_section_and_begins_with_the_answer(lay):
     for part in (
         *("Leaves & <b>two</b> generators", "Leaves are *no* faces.", CELL, SISTER, "98.45"),
         *("Over all epochs", "backbone test_resnet", "make study STUDY=quirks"),
-        "A legacy_xception was trained for each patch size on 6 images of leaves-gan_a, half of "
-        "them fake, and tested on 8 others.",
+        "A legacy_xception was trained for each patch size and seed (seeds: 1) on 6 images of "
+        "leaves-gan_a, half of them fake, and tested on 8 others.",
     ):
         assert part in page.text
     for part in ("in simulation", "simulated images", "Left out", "not run yet"):

@@ -165,7 +165,7 @@ def test_a_size_learned_if_it_ranks_the_validation_images_patches(lay, gather):
 def test_sizes_of_smaller_images_are_relative(make_study, side, size, expected):
     per_class = {"train": 3, "validation": 2, "test": 2}
     study = make_study(data={"image_size": side, "per_class": per_class}, patch_sizes=[size])
-    assert Family(study, CELL).in_paper(size) == expected
+    assert study.in_paper(size) == expected
 
 
 def test_other_cells_and_crops_are_asked_for(lay, gather):

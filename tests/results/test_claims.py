@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lib.results import claims
-from lib.results.accuracies import Family
+from lib.results.accuracies import Family, Question
 from lib.results.claim_rules import (
     CONTRADICTED,
     NOT_JUDGED,
@@ -216,6 +216,22 @@ def test_c3_crops_do_worse_at_small_sizes_and_well_at_large(grids, lay):
     assert findings(of, "C3") == [CONTRADICTED, CONTRADICTED]
 
 
+def test_c3_chance_is_what_one_answer_for_all_gets(make_study, finish):
+    """30 of 40 images are fake: crops that call all of them so are at chance, with 75 %."""
+    study = make_study(
+        data={"image_size": S, "per_class": {"train": 3, "validation": 2, "test": HALF}},
+        patch_sizes=[64],
+    )
+    labels = np.repeat([0, 1], [10, 30])
+    of, run = family(study), Run(study=study, dataset="leaves", gan="gan_a", patch_size=64, seed=0)
+    finish(run, np.where(labels == 1, 1.0, -1.0)[None, :, None].repeat(16, 2), labels, [0.5])
+    finish(run, np.ones((1, 40, 17)), labels, [0.5], kind="crops")
+    assert of.chance(Question(64, "grid")) == 0.75
+    assert of.by("auc").chance(Question(64, "grid")) == 0.5
+    (collapse,) = judged(of, ["C3"])[1].comparisons
+    assert collapse.value == pytest.approx(0.125)  # half of the grid's 25 points
+
+
 def test_c3_each_part_needs_its_sizes(grids, lay):
     of = grids({64: 0.9})
     lay(of.study, 64, ALL_FAKE, kind="crops")
@@ -366,6 +382,17 @@ def test_c5_and_c6_the_other_way_about(grids, lay):
         lay(of.study, 64, vote, cell=cell)
     assert findings(of, "C5") == [CONTRADICTED]
     assert findings(of, "C6") == [SUPPORTED]
+
+
+def test_c5_is_about_variants_of_the_generator_whichever_was_trained_on(grids, lay):
+    """`gan` and `gan_a` are one generator and its variant, `gan_a` and `gan_b` two."""
+    of = grids({256: 0.9, 64: 0.9}, cells=(TRAIN, "stones-gan_a_ada", "stones-gan", OTHER))
+    for cell in of.study.others(TRAIN):
+        lay(of.study, 256, 0.6, cell=cell)
+        lay(of.study, 64, 0.9, cell=cell)
+    content, generator = judged(of, ["C5", "C6"])
+    ends = [[each.split(" on ")[1] for each in said(found)] for found in (content, generator)]
+    assert ends == [["stones-gan_a_ada", "stones-gan"], [OTHER]]
 
 
 def test_c5_and_c6_need_cells_of_their_kind(grids, lay):

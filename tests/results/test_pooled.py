@@ -83,6 +83,13 @@ def test_one_network_keeps_its_interval_over_images(make_study):
     assert (line.value, line.low, line.high) == (0.5, 0.4, 0.6)
 
 
+def test_two_have_no_interval(make_study):
+    (line,) = pooled(make_study(), rows([0.5, 0.6], (40, 40))).itertuples()
+    assert line.value == pytest.approx(0.55) and np.isnan(line.low) and np.isnan(line.high)
+    two = over_seeds(pd.DataFrame({"size": [1, 1], "auc": [0.5, 0.6]}), ["size"], "auc")
+    assert two.loc[1, "value"] == pytest.approx(0.55) and np.isnan(two.loc[1, "high"])
+
+
 def test_what_some_folds_lack_is_left_out(study):
     both = pd.concat([rows([0.5, 0.6, 0.7]), rows([0.5, 0.6], (40, 40), "auc")], ignore_index=True)
     assert pooled(study, both)["statistic"].tolist() == ["validated"]

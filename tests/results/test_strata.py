@@ -34,4 +34,4 @@ def test_each_group_is_ranked_against_all_of_the_other_class(family):
     assert rows["images"].tolist() == [2, 2, 4, 2]  # of both folds
     assert rows["right"].tolist() == [1, 0.5, 0.75, 1]
     assert rows["auc"].tolist() == [1, (2 / 3 + 1 / 3) / 2, (3 / 4 + 1 / 2) / 2, 1]
-    assert (rows["low"] <= rows["auc"]).all() and (rows["high"] >= rows["auc"]).all()
+    assert rows[["low", "high"]].isna().all(axis=None)  # two networks tell too little
