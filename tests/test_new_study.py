@@ -90,9 +90,16 @@ def test_a_small_cell_to_test_on(tmp_path, quick):
     cell += f'"{suspects}"}}, test: 12}}\ntrain_on'
     text = file.read_text("utf-8").replace("train_on", cell, 1)
     file.write_text(text, "utf-8")
+    with pytest.raises(ParameterError, match="mine-x.*test: got 12; leave it out"):
+        reading.load("mine")  # fewer photographs would be dealt otherwise
+    file.write_text(text.replace(", test: 12}", "}"), "utf-8")
     study = reading.load("mine")
-    pack(study, "mine-x")
-    assert packed.load(study, "mine-x").manifest["label"].tolist() == [0] * 12 + [1] * 12
+    for name in ("mine-x", "mine-gan"):
+        pack(study, name, train=name == "mine-gan")
+    small, large = (packed.load(study, name).manifest for name in ("mine-x", "mine-gan"))
+    assert small["label"].tolist() == [0] * 60 + [1] * 12
+    columns = ["image_id", "fold", "part"]
+    assert small[columns][:60].to_numpy().tolist() == large[columns][:60].to_numpy().tolist()
 
     split = "per_class: {train: 20, validation: 10, test: 20}"
     file.write_text(text.replace("folds: 5", split).replace("most_per_class: 1000", "seed: 0"))

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.special import expit
 
 from lib.report.families import LINES, matched, validated_margins
-from lib.report.readable import percent, points, side_by_side
+from lib.report.readable import decimals, percent, points, side_by_side
 from lib.results import paired_tests
 from lib.results.accuracies import Family, MissingVerdicts
 from lib.results.comparison import Comparison
@@ -57,7 +57,7 @@ def calibrated(rows: pd.DataFrame) -> pd.DataFrame:
     """Ranking and calibration of every rule of a family, with intervals."""
     rows = matched(rows)
     rows = rows[rows["statistic"].isin(CALIBRATION)]
-    texts = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
+    texts = [decimals(row.value, row.low, row.high, 3) for row in rows.itertuples()]
     wide = rows.assign(text=texts).pivot(index=LINES, columns="statistic", values="text")
     return _downwards(wide.reindex(columns=CALIBRATION))
 
@@ -94,7 +94,7 @@ def votes_worth(rows: pd.DataFrame) -> pd.DataFrame:
     table["patches"] = counts["n_patches"] // counts["n_images"]
     table["effective_votes"] = wide["effective_votes"].map("{:.1f}".format, na_action="ignore")
     rho = votes[votes["statistic"] == "error_correlation"].set_index(index)
-    texts = [f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in rho.itertuples()]
+    texts = [decimals(row.value, row.low, row.high, 2) for row in rho.itertuples()]
     table["rho"] = pd.Series(texts, rho.index).mask(rho["value"].isna())
     single = own[(own["rule"] == "none") & (own["statistic"] == "validated")].set_index(index)
     table["single"] = single["value"].map(percent)

@@ -174,7 +174,10 @@ def strata_table(family: Family) -> pd.DataFrame:
     study, tables = family.study, {}
     if study.data.strata and packed.stale(study, family.train) is None:
         for size in family.sizes:
-            rows = by_stratum(family, size).set_index([*KEYS, "images"])
+            try:
+                rows = by_stratum(family, size).set_index([*KEYS, "images"])
+            except FileNotFoundError:  # that vote was not taken yet
+                continue
             numbers = rows[["auc", "low", "high"]].clip(0, 1).itertuples(index=False)
             aucs = [percent(*row) for row in numbers]
             tables[f"{size} px"] = pd.DataFrame({"right": rows["right"].map(percent), "AUC": aucs})

@@ -14,6 +14,12 @@ def percent(value: float, low: float = np.nan, high: float = np.nan) -> str:
     return f"{100 * value:.1f}{interval}"
 
 
+def decimals(value: float, low: float, high: float, places: int) -> str:
+    """A number with so many decimals, and its interval if it has one."""
+    interval = "" if pd.isna(low) else f" [{low:.{places}f}, {high:.{places}f}]"
+    return f"{value:.{places}f}{interval}"
+
+
 def points(value: float, low: float, high: float) -> str:
     """A difference in [−1, 1] as percentage points, with its interval."""
     return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"

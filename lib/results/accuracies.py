@@ -160,7 +160,8 @@ class Family:
     def learned(self) -> list[int]:
         """The sizes whose networks learned something, of every seed, from large to small.
 
-        Of those the per-patch AUC on the validation images is above one half by its interval.
+        Of those the per-patch AUC on the validation images is above one half by its interval; where
+        none were scored, it is taken for granted.
         """
         return [size for size in self.sizes if all(self._known(size, s) for s in self.seeds)]
 
@@ -168,6 +169,8 @@ class Family:
         run, settings = self.run(size, seed), self.study.bootstrap
         # That it was made as the study says was asked when the tables were read.
         held_out = margins.stored(run, run.train, "validation", epoch=margins.validated(run))
+        if not len(held_out.labels):  # of another detector's scores, which may lack them
+            return True
         resampled = _resampled(held_out.labels.tobytes(), settings.resamples, (settings.seed,))
         auc = ranking.auc(held_out.margins[0], held_out.labels, resampled)
         return bootstrap.interval(auc[1:])[0] > 0.5
@@ -210,6 +213,7 @@ class Family:
         """float64 (1 + B,); of single patches, from their table's interval, as if normal.
 
         Sizes' draws are then independent: a difference's interval is wider than if it were paired.
+        Seeds that judge the same images share them, as they share resamples elsewhere.
         """
         if outcomes.scores is not None:
             return ranking.auc(outcomes.scores, outcomes.labels, resampled)
@@ -221,7 +225,9 @@ class Family:
             raise MissingVerdicts(f"{path}: no AUC in it. Run the notebook of Experiment 1 first")
         value, low, high = rows.iloc[0][["value", "low", "high"]].astype(float)
         error = (high - low) / (2 * norm.ppf((1 + bootstrap.LEVEL) / 2))
-        generator = np.random.default_rng((question.patch_size, seed))
+        fold = run.fold(run.test)
+        of_images = () if fold is None else (fold,)
+        generator = np.random.default_rng((question.patch_size, *of_images))
         return np.append(value, generator.normal(value, error, len(resampled)))
 
     def pooled(self, question: Question) -> np.ndarray:

@@ -96,7 +96,10 @@ def crops_do_as_well(family: Family) -> list[Comparison]:
 
 
 def crops_collapse(family: Family) -> list[Comparison]:
-    """How far the crops' vote is below half of what the grid's has above chance, at 128, 64 px."""
+    """How far the crops' vote is below half of what the grid's has above chance, at 128, 64 px.
+
+    Sizes whose grid is not above chance have nothing to lose, and are left out.
+    """
     sizes = [size for size in several(family) if family.study.in_paper(size) in (128, 64)]
     chance = family.chance(Question(sizes[0], "grid")) if sizes else np.nan
     return [
@@ -108,6 +111,7 @@ def crops_collapse(family: Family) -> list[Comparison]:
             words=("below", "above"),
         )
         for size in sizes
+        if bootstrap.interval(family.pooled(Question(size, "grid"))[1:])[0] > chance
     ]
 
 

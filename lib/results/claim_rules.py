@@ -48,13 +48,19 @@ def some_differ(comparisons: Sequence[Comparison]) -> str:
     """
     if not comparisons:
         return NOT_TESTED
-    level = 1 - (1 - bootstrap.LEVEL) / len(comparisons)  # both sides count
-    wide = [each.interval(level) for each in comparisons]
+    wide = [each.interval(support_level(comparisons, some_differ)) for each in comparisons]
     if any(low > 0 or high < 0 for low, high in wide):
         return SUPPORTED
     intervals = (each.interval(ONE_SIDED) for each in comparisons)
     near = all(low > -ALIKE and high < ALIKE for low, high in intervals)
     return CONTRADICTED if near else UNDECIDED
+
+
+def support_level(comparisons: Sequence[Comparison], decide: Callable[..., str]) -> float:
+    """The level of the intervals by which such a claim is supported."""
+    if decide is some_differ:
+        return 1 - (1 - bootstrap.LEVEL) / len(comparisons)  # both sides count
+    return ONE_SIDED
 
 
 def turns_on(

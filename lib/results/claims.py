@@ -167,11 +167,12 @@ def table(
         key["seeds"] = len(family.seeds)
         for claim in dict.fromkeys(each.part.claim for each in every):
             parts = [each for each in every if each.part.claim == claim]
-            for part, finding, _, decisive in parts:
+            for part, finding, comparisons, decisive in parts:
                 line = {"claim": claim, "says": part.says, "rule": part.rule, "finding": finding}
                 if decisive:
                     numbers = decisive.value, *decisive.interval(ONE_SIDED), decisive.bound
-                    numbers += (decisive.detectable,)
+                    level = rules.support_level(comparisons, part.decide)
+                    numbers += (decisive.detectable(level),)
                     line |= {"turns_on": decisive.said, **dict(zip(NUMBERS, numbers, strict=True))}
                 rows.append(key | line)
             whole = rules.overall([each.finding for each in parts])

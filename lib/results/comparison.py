@@ -45,13 +45,13 @@ class Comparison(NamedTuple):
         below, above = (shared * max(0.0, side) for side in (mean[0] - low, high - mean[0]))
         return float(mean[0] - np.hypot(apart, below)), float(mean[0] + np.hypot(apart, above))
 
-    @property
-    def detectable(self) -> float:
+    def detectable(self, level: float = ONE_SIDED) -> float:
         """How far above its bound it must truly be to be found so in 80 of 100 such studies.
 
-        Half the width of its `ONE_SIDED` interval, and of that with one in five on each side.
+        Half the width of its interval at the level that decides, and of that with one in five on
+        each side.
         """
-        return sum((high - low) / 2 for low, high in map(self.interval, (ONE_SIDED, 0.6)))
+        return sum((high - low) / 2 for low, high in map(self.interval, (level, 0.6)))
 
     @property
     def said(self) -> str:

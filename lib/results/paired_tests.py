@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from lib.results.accuracies import Family, MissingVerdicts, Question
+from lib.results.accuracies import Family, MissingVerdicts, Outcomes, Question
 from lib.statistics.paired import disagreement
 from lib.voting.rules import title
 
@@ -17,6 +17,7 @@ def comparisons(family: Family) -> pd.DataFrame:
     """McNemar's test of every pair, in every seed, at the validated epoch: a row each.
 
     Where seeds are folds there is one test, of the images of all of them, and `seed` is the first.
+    Images that one of the two leaves out are left out.
     `difference` is that of the accuracies; `p_holm` is corrected for all rows (S. Holm, 1979).
     """
     rows, seeds = [], family.seeds
@@ -24,12 +25,12 @@ def comparisons(family: Family) -> pd.DataFrame:
     for (seed, *_), tested in zip(together, together, strict=True):
         for first, second in _pairs(family):
             try:
-                one, other = (
-                    np.concatenate([family.of_seed(each, seed).right[0] for seed in tested])
-                    for each in (first, second)
-                )
+                sides = [[family.of_seed(of, seed) for seed in tested] for of in (first, second)]
             except MissingVerdicts:
                 continue
+            one, other = (np.concatenate([said.right[0] for said in side]) for side in sides)
+            counted = [np.concatenate([_counted(said) for said in side]) for side in sides]
+            one, other = one[counted[0] & counted[1]], other[counted[0] & counted[1]]
             test = disagreement(one, other)
             difference = (test.only_first - test.only_second) / len(one)
             rows.append((_name(first), _name(second), seed, difference, *test))
@@ -37,6 +38,10 @@ def comparisons(family: Family) -> pd.DataFrame:
     if len(table):
         table["p_holm"] = multipletests(table["p"], method="holm")[1]
     return table
+
+
+def _counted(said: Outcomes) -> np.ndarray:
+    return np.ones(len(said.labels), bool) if said.counted is None else said.counted[0]
 
 
 def _pairs(family: Family) -> list[tuple[Question, Question]]:

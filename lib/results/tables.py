@@ -58,8 +58,9 @@ class Sheet:
         """Adds a rule, by its name in `voting.rules.RULES` or one of your own; gives its rows.
 
         It counts as the study's quirks say; AUC, EER and calibration are of the rule's own scores.
-        Where patches are chosen, `coverage` is the share that votes and `fallback` the share of
-        images that have none; where quirks leave images out, `counted` is the share that is left.
+        A rule that was added before is replaced. Where patches are chosen, `coverage` is the share
+        that votes and `fallback` the share of images that have none; where quirks leave images out,
+        `counted` is the share that is left.
         """
         rule = RULES[rule] if isinstance(rule, str) else rule
         said = self._verdicts(rule, self.scored.margins)
@@ -151,7 +152,11 @@ class Sheet:
             *(self._share(*each) for each in shares.items()),
         ):
             self._append(rule, estimate)
-        self.verdicts.append(verdicts.rows(self.scored.image_index, labels, rule, said, at))
+        rows = verdicts.rows(self.scored.image_index, labels, rule, said, at)
+        own = ["rule", "theta", "reading"]
+        same = [each[own].iloc[0].equals(rows[own].iloc[0]) for each in self.verdicts]
+        self.verdicts[:] = [each for each, old in zip(self.verdicts, same, strict=True) if not old]
+        self.verdicts.append(rows)
         return self.rule(rule.name, rule.theta, rule.reading)
 
     def _share(self, statistic: str, share: np.ndarray) -> Estimate:
@@ -166,6 +171,8 @@ class Sheet:
         unit, run = "patch" if rule is rules.EACH_PATCH else "image", self.run
         row = self.experiment, run.train, run.test, run.variant, run.patch_size, run.seed, unit
         row += rule.name, rule.theta, rule.reading, *estimate, epochs, images, images * patches
+        key = slice(0, COLUMNS.index("statistic") + 1)
+        self.numbers[:] = [each for each in self.numbers if each[key] != row[key]]
         self.numbers.append(row)
 
     def table(self) -> pd.DataFrame:

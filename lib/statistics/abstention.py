@@ -63,7 +63,10 @@ def calibrated(scores: np.ndarray, labels: np.ndarray) -> tuple[str, Probability
     for name, fit in METHODS.items() if folds > 1 else ():
         splits = StratifiedKFold(folds, shuffle=True, random_state=0).split(scores, labels)
         errors[name] = np.mean([
-            np.square(fit(scores[seen], labels[seen])(scores[held]) - labels[held]).mean()
+            np.average(
+                np.square(fit(scores[seen], labels[seen])(scores[held]) - labels[held]),
+                weights=_weights(labels[held]),
+            )
             for seen, held in splits
         ])  # fmt: skip
     name = min(errors, key=errors.get, default="platt")

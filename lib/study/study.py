@@ -63,6 +63,8 @@ class Study(Strict):
             check_patch_size(size, self.data.image_size)
         for seed in self.seeds:
             self.check_seed(seed, "seeds")
+        if self.quirks.even_crops_ties_wrong and self.voting.crops_per_image == 1:
+            raise ValueError("quirks.even_crops_ties_wrong: of crops_per_image: 1 it leaves none")
         unaltered = sorted(set(self.cells) - set(self.altered()))
         for name in self.cells:
             if not re.fullmatch(CELL_NAME, name):
@@ -74,6 +76,14 @@ class Study(Strict):
                 raise ValueError(f"cell {name!r}: test_images_of: {base!r} {why}; {allowed}")
         for cell in self.train_on:
             self.check_cell(cell, "train_on", train=True)
+        photographs = {schema.split_cell(cell)[0] for cell in self.train_on if self.data.folds}
+        for name in set(self.cells) - set(self.altered()):
+            if self.cells[name].test and schema.split_cell(name)[0] in photographs:
+                raise ValueError(
+                    f"cell {name!r}: test: got {self.cells[name].test}; leave it out. In folds its "
+                    "photographs, on which others are trained, must all be there, to be judged by "
+                    "networks that have not seen them; of fakes it takes as many as there are"
+                )
         return self
 
     def check_cell(self, cell: str, key: str = "dataset, gan", *, train: bool = False) -> None:

@@ -36,7 +36,7 @@ def verdicts(rule: Rule, margins: np.ndarray, labels: np.ndarray, quirks: Quirks
     Margins are float32 (E, N, P), of the grid or of crops, as the rule needs them; labels uint8
     (N,), real = 0, fake = 1. Raises ValueError if the rule does not give each image one score.
     """
-    if rule.patches == "crops" and quirks.even_crops_ties_wrong:
+    if rule.name == "crops" and quirks.even_crops_ties_wrong:
         # Without the last crop their number is even, and a tie is wrong in any case.
         score = rule.score(margins[..., :-1])
         return Verdicts(score, np.where(score == rule.threshold, labels == 0, rule.fake(score)))

@@ -1,11 +1,12 @@
 """Families of networks: accuracies with their resamples, pooled over seeds, by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lib import margins
 from lib.results import tables
-from lib.results.accuracies import Family, MissingVerdicts, Question
+from lib.results.accuracies import Family, MissingVerdicts, Outcomes, Question
 from lib.results.comparison import Comparison
 from lib.results.quirk_effects import STATISTICS
 from lib.statistics import bootstrap
@@ -140,7 +141,23 @@ def test_of_one_seed_an_interval_is_the_percentiles_of_the_resamples():
     assert found.value == 40
     assert found.interval() == pytest.approx((2.5, 97.5))
     assert found.interval(0.8) == pytest.approx((10, 90))
-    assert found.detectable == pytest.approx((92 + 60) / 2)
+    assert found.detectable() == pytest.approx((92 + 60) / 2)
+
+
+def test_seeds_share_the_images_of_a_patchs_auc(work, make_study):
+    """Known from tables alone; drawn apart, the seeds' mean would hide what the images do."""
+    study = make_study(**COMMON, seeds=[0, 1, 2])
+    said = Outcomes(np.array(LABELS), np.ones((1, 4)), None)
+    of = Family(study, CELL, lambda *_: said)
+    of.seeds = study.seeds
+    for seed in of.seeds:
+        row = {"rule": "none", "statistic": "auc", "value": 0.7 + seed / 100, "low": 0.6}
+        path = of.run(8, seed).table(1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame([row | {"high": 0.8}]).to_csv(path, index=False)
+    draws = of.by("auc").draws(Question(8, "none"))
+    assert draws[:, 0] == pytest.approx([0.7, 0.71, 0.72])
+    assert np.ptp(draws[:, 1:] - draws[:, :1], axis=0) == pytest.approx(0)
 
 
 def test_aucs_are_of_the_rules_own_scores(lay, gather):

@@ -232,6 +232,12 @@ def test_c3_chance_is_what_one_answer_for_all_gets(make_study, finish):
     assert collapse.value == pytest.approx(0.125)  # half of the grid's 25 points
 
 
+def test_c3_a_grid_at_chance_has_nothing_to_lose(grids, lay):
+    of = grids({64: 0.5})
+    lay(of.study, 64, 0.5, kind="crops")
+    assert findings(of, "C3") == [NOT_TESTED, NOT_TESTED]
+
+
 def test_c3_each_part_needs_its_sizes(grids, lay):
     of = grids({64: 0.9})
     lay(of.study, 64, ALL_FAKE, kind="crops")

@@ -1,11 +1,13 @@
 """Paired tests: which pairs are compared, and the numbers by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lib.results import paired_tests
-from lib.results.accuracies import Family
+from lib.results.accuracies import Family, MissingVerdicts, Outcomes, Question
 from lib.results.quirk_effects import STATISTICS
 
 LABELS = [0] * 10 + [1] * 10
@@ -111,6 +113,37 @@ def test_nothing_finished_is_an_empty_table(work, make_study):
     table = paired_tests.comparisons(family(make_study(**COMMON)))
     assert isinstance(table, pd.DataFrame)
     assert table.empty
+
+
+def test_images_that_a_rule_leaves_out_are_in_no_pair():
+    """By `last_patch_only` no real counts, so that only fakes are compared."""
+    labels, every = np.array(LABELS), np.ones((1, 20), bool)
+    counted = (labels == 1)[None]
+    said = {
+        "confident": Outcomes(labels, every, counted),
+        "grid": Outcomes(labels, (labels == 1)[None], None),
+    }
+    table = paired_tests.comparisons(OneSize(said))
+    row = table[table["first"].str.contains("confident")].iloc[0]
+    assert (row["difference"], row["only_first"], row["only_second"]) == (0, 0, 0)
+
+
+class OneSize:
+    """A family of one size of which the outcomes are given by rule; crops were not voted on."""
+
+    seeds, sizes, smaller = [0], [8], [8]
+    study = SimpleNamespace(data=SimpleNamespace(folds=None), voting=SimpleNamespace(thetas=[0.6]))
+
+    def __init__(self, said: dict[str, Outcomes]) -> None:
+        self.said = said
+
+    def image(self, size: int) -> Question:
+        return Question(size, "grid")
+
+    def of_seed(self, question: Question, seed: int) -> Outcomes:
+        if question.rule not in self.said:
+            raise MissingVerdicts(question.rule)
+        return self.said[question.rule]
 
 
 def test_pairs_whose_votes_were_not_taken_are_left_out(lay, make_study):

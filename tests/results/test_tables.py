@@ -414,6 +414,15 @@ def test_a_rule_of_ones_own_has_all_statistics_and_verdicts(sheet):
     assert set(sheet.verdicts[-1]["rule"]) == {"least"}
 
 
+def test_a_rule_that_is_voted_with_again_is_replaced(sheet):
+    for threshold in (0.0, -9.0):
+        sheet.vote(rules.Rule("least", "least of all", lambda z: z.min(axis=-1), threshold, expit))
+    shown = sheet.rule("least")
+    assert list(shown.index) == PER_RULE
+    assert shown.loc["tpr", "value"] == 1 and shown.loc["tnr", "value"] == 0  # all are fake now
+    assert len(sheet.verdicts) == 1 and sheet.verdicts[0]["fake"].all()
+
+
 def test_a_rule_that_gives_no_probability_or_no_score_per_image_is_told_what_it_lacks(sheet):
     no_probability = rules.Rule("least", "least of all", lambda z: z.min(axis=-1))
     with pytest.raises(ValueError, match="got -4 to -1, must lie in 0 to 1; a voting rule"):

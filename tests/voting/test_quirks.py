@@ -141,6 +141,12 @@ def test_the_last_crop_is_left_out_by_hand():
     assert even == ([0.5, 0.5, 0.25, 0.75], [False, False, False, True])
 
 
+def test_crops_as_many_as_the_grid_has_stay_so_many():
+    z, on = one_epoch([1, 1, -1, -1, 1]), Quirks(even_crops_ties_wrong=True)
+    said = quirks.verdicts(rules.RULES["crops_as_grid"], z, np.array([REAL]), on)
+    assert said.score.tolist() == [[0.5]] and said.fake.all()  # a tie, as of the grid
+
+
 def test_a_tie_of_even_crops_is_wrong_for_both_classes():
     z = one_epoch([1, -1, 9], [1, -1, -9], [1, -1, 9], [1, -1, -9])
     labels = [REAL, REAL, FAKE, FAKE]
