@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from lib import imported, margins
 from lib.data import packed
 from lib.data.faces import MissingExtra
+from lib.data.images import SUFFIXES
 from lib.data.packing import pack as packing
 from lib.data.packing.journal import PackingError
 from lib.data.sources.interface import SourceError
@@ -179,22 +180,27 @@ def judge(
     from lib.judge import judging, page, runs
     from lib.judge.pictures import listed
 
+    pictures = [path.expanduser() for path in pictures]
     given, others = listed(pictures)
     if others:
-        yield f"Left out, files that are no pictures by their names: {others}"
+        yield f"Left out, files that are not {', '.join(SUFFIXES)} by their names: {others}"
     judges = runs.load(network or runs.DEFAULT)
     if judges.card.simulated:
         yield "SIMULATED: this network learned from simulated images and knows no real ones"
+    if (judges.card.with_faces or 0) >= judging.FACE_SHARE and not judging.asks_for_faces(judges):
+        yield "Whether pictures show a face is not checked: that needs dlib-bin (on macOS dlib)"
     out = out or judging.folder_for(judges, pictures)
     for row in judging.judge(judges, given, out, add=add, part=part[0], parts=part[1]):
-        sure = "" if row["patches"] == 0 else f" · P(fake) {row['probability']:.2f}"
+        stated = row.get("probability")
+        sure = "" if pd.isna(stated) else f" · P(fake) {stated:.2f}"
         yield f"{row['picture']}: {row['verdict']}{sure}" + (f" ({row['why']})" * bool(row["why"]))
     if part[1] > 1:
         yield f"Part {part[0]} of {part[1]} is judged; a call without --part joins all, in {out}"
         return
     table = judging.finish(judges, out)
-    counts = table["verdict"].value_counts().reindex(("fake", "real", "cannot tell"), fill_value=0)
-    yield ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    counts = page.counts(table)
+    words = [f"{counts[verdict]} {verdict}" for verdict in ("fake", "real", "cannot tell")]
+    yield ", ".join(words) + f"; {counts['unusable']} could not be read" * bool(counts["unusable"])
     yield f"Each with its map, and how often the network errs: {page.write(judges, table, out)}"
 
 

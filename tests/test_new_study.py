@@ -9,7 +9,6 @@ from PIL import Image
 
 from lib.data import packed
 from lib.data.packing.pack import pack
-from lib.data.sources.interface import SourceError
 from lib.study import paths, reading
 from lib.study.schema import ParameterError
 from tools import new_study
@@ -145,8 +144,16 @@ def test_it_refuses(tmp_path):
     for inside in (str(tmp_path), many):
         with pytest.raises(ParameterError, match="one holds the other"):
             said({"real": inside, "fake": many})
-    with pytest.raises(SourceError, match="no such folder"):
-        said({"real": str(tmp_path / "none"), "fake": many})
+    for nowhere in (str(tmp_path / "none"), "~nobody_of_this_name/x"):
+        with pytest.raises(ParameterError, match="REAL: got .*(no such folder|home directory)"):
+            said({"real": nowhere, "fake": many})
+    for name in new_study.RESERVED:
+        with pytest.raises(ParameterError, match="has a meaning of its own"):
+            said({"real": many, "fake": many}, name)
+    for file in Path(pictures(tmp_path / "broken", 50)).iterdir():
+        file.write_text("none")
+    with pytest.raises(ParameterError, match="FAKE: got 0 pictures"):
+        said({"real": many, "fake": str(tmp_path / "broken")})
     with pytest.raises(ParameterError, match="too small: 40 px; 64 are needed"):
         said({"real": many, "fake": tiny})
     assert [file.name for file in paths.PARAMS.iterdir()] == ["own.yaml"]

@@ -751,8 +751,8 @@ HELD = [
     ),
     Held(
         CARD,
-        "were shrunk by #: a picture whose shorter side has less than # px",
-        lambda: [shrunk(), 256 * shrunk() / FAR],
+        "were shrunk by #: a picture whose shorter side has less than # px, or more than #,",
+        lambda: [shrunk(), 256 * shrunk() / FAR, 256 * shrunk() * FAR],
         1,
     ),
     Held(CARD, "have an AUC of # there", lambda: highlights()[:1], 2),

@@ -37,6 +37,7 @@ from lib.study.study import Study
 LEAST, MANY, LOOKED_AT = 50, 5000, 200
 SIZES = (256, 128, 64)
 MOST = {"train": 20_000, "validation": 4_000, "test": 4_000}  # of a class: the paper's
+RESERVED = ("published", "judged")  # `make study STUDY=published`, reports/judged/
 MEANS_FAKE, MEANS_REAL = r"fake|gan|generated|synth|diffusion", r"real|photo|ffhq|camera"
 
 
@@ -52,7 +53,9 @@ def new_study(name: str, folders: dict[str, str]) -> Iterator[str]:
         raise ParameterError(f"NAME: got {name!r}; a study's name has {allowed}")
     if file.exists():
         raise ParameterError(f"NAME: {file} is there already; remove it, or take another name")
-    places = {label: Path(folder).expanduser().resolve() for label, folder in folders.items()}
+    if name in RESERVED:
+        raise ParameterError(f"NAME: {name!r} has a meaning of its own; take another name")
+    places = {label: placed(label, folder) for label, folder in folders.items()}
     real, fake = places["real"], places["fake"]
     if real == fake or real in fake.parents or fake in real.parents:
         raise ParameterError(
@@ -69,10 +72,10 @@ def new_study(name: str, folders: dict[str, str]) -> Iterator[str]:
         yield f"{label}: {count} pictures in {places[label]}: {kinds}, {span} px the smaller side"
         if broken:
             yield f"  {broken} of {len(facts) + broken} looked at cannot be read"
-        if count < LEAST:
+        if count < LEAST or not facts:
             raise ParameterError(
-                f"{label.upper()}: got {count} pictures; of fewer than {LEAST} of a class nothing "
-                "can be learned. Add some; to judge single pictures, use `make judge`"
+                f"{label.upper()}: got {count if facts else 0} pictures; of fewer than {LEAST} of "
+                "a class nothing can be learned. Add some; `make judge` judges single pictures"
             )
     yield from beware(places, {label: facts for label, (_, facts, _) in looks.items()})
     counts = [count for count, _, _ in looks.values()]
@@ -89,6 +92,17 @@ def new_study(name: str, folders: dict[str, str]) -> Iterator[str]:
     yield f"It trains {len(study.patch_sizes) * len(study.seeds)} networks: {plan(study)}"
     yield f"That takes {duration(study, counts)}; an interrupted run goes on"
     yield f"Begin: make study STUDY={name}"
+
+
+def placed(label: str, folder: str) -> Path:
+    """Where a folder or zip lies; ParameterError if it does not."""
+    try:
+        place = Path(folder).expanduser().resolve()
+    except RuntimeError as error:  # ~ of a user who is none
+        raise ParameterError(f"{label.upper()}: got {folder}: {error}") from None
+    if not place.exists():
+        raise ParameterError(f"{label.upper()}: got {folder}: there is no such folder or zip")
+    return place
 
 
 def look(place: Path) -> tuple[int, list[dict], int]:
@@ -136,6 +150,7 @@ def written(name: str, places: dict[str, Path], counts: list[int], size: int) ->
         ),
         (r"path: real}\n", f"path: {quoted(places['real'])}}}\n"),
         (r"path: fake}\n", f"path: {quoted(places['fake'])}}}\n"),
+        (r"path: real}, fake", f"path: {quoted(places['real'])}}}, fake"),
         (r"own-gan", f"{name}-gan"),
         (r"own_jpeg75-gan", f"{name}_jpeg75-gan"),
         (r"own-other_gan", f"{name}-other_gan"),

@@ -14,7 +14,7 @@ from PIL.Image import Resampling, Transpose
 from lib.data import faces
 from lib.study.schema import Preparation
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp")
 FORMATS = ("PNG", "JPEG", "WEBP")
 """By content. No other decoder of Pillow's is let at a picture: that of EPS runs programs."""
 LEAST = 16
@@ -27,6 +27,8 @@ UPRIGHT |= {8: Transpose.ROTATE_90}
 """What undoes each EXIF orientation. Pillow's own exif_transpose also rewrites the EXIF block, and
 fails where that is odd."""
 SIXTEEN_BIT = ("I;16", "I;16B", "I;16L", "I")
+PNG_DEPTH = 24
+"""The byte of a PNG that has its bits a channel, which Pillow's mode tells of grey ones alone."""
 SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 _NO_JPEG = {"quality": None, "tables": "", "subsampling": "", "progressive": False}
 
@@ -91,7 +93,8 @@ def _decode(content: bytes) -> tuple[Image.Image, dict[str, Any]]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-                bits = 16 if file.mode in SIXTEEN_BIT else 1 if file.mode == "1" else 8
+                deep = file.mode in SIXTEEN_BIT or file.format == "PNG" and content[PNG_DEPTH] == 16
+                bits = 16 if deep else 1 if file.mode == "1" else 8
                 facts = {"width": file.width, "height": file.height, "bits": bits}
                 facts |= {"format": file.format or "unknown", "bytes": len(content)}
                 facts |= {"mode": file.mode, **_jpeg(file)}

@@ -17,6 +17,7 @@ NO_JPEG, NO_FACE = (
     "no JPEG, as all training pictures were",
     "no face found, as in training pictures",
 )
+A_JPEG, UNKNOWN = "a JPEG, as no training picture was", "a JPEG of unknown quality"
 UNITS = {"resampling factor": "{:.2f}", "JPEG quality": "{:.0f}", "sharpness": "{:.5f}"}
 """What is measured, and how it is shown. The factor is the side of the square that was cut, in px,
 by the side that it was brought to; sharpness the share of the spectral power above half the Nyquist
@@ -50,13 +51,17 @@ def ranges(known: pd.DataFrame) -> dict[str, tuple[float, float]]:
 
 
 def flags(
-    row: Mapping[str, float], limits: Mapping[str, tuple[float, float]], *, all_jpeg: bool
+    row: Mapping[str, float],
+    limits: Mapping[str, tuple[float, float]],
+    *,
+    all_jpeg: bool,
+    is_jpeg: bool,
 ) -> Flags:
     """Those of one picture by its `numbers` and the training images' `ranges`."""
-    texts, far = [], False
+    texts, far = [A_JPEG] * (is_jpeg and "JPEG quality" not in limits), False
     for name, (low, high) in limits.items():
         if np.isnan(row[name]):
-            texts += [NO_JPEG] * all_jpeg
+            texts += [UNKNOWN] if is_jpeg else [NO_JPEG] * all_jpeg
         elif not low <= row[name] <= high:
             shown = [UNITS[name].format(number) for number in (row[name], low, high)]
             texts.append("{} {}, of training pictures {} to {}".format(name, *shown))

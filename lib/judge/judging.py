@@ -38,8 +38,9 @@ PIXELS = ["margins", "thumbnail"]  # beside them, of what is judged
 
 
 def folder_for(network: Network, pictures: Sequence[Path]) -> Path:
-    """Where results lie if nothing else is said: the same for the same paths and network."""
-    told = [network.card.digest, *(str(path.resolve()) for path in pictures)]
+    """Where results lie if nothing is said: the same for the same paths, network and checks."""
+    told = [network.card.digest, str(asks_for_faces(network))]
+    told += [f"{path}\n{path.resolve()}" for path in pictures]
     name = hashlib.sha256("\n".join(told).encode()).hexdigest()[:6]
     return paths.work() / "reports" / "judged" / f"{pictures[0].resolve().stem}-{name}"
 
@@ -68,7 +69,8 @@ def judge(
     if not add and done - asked:
         raise OutError(
             f"{out}: holds {len(done - asked)} other pictures' results, such as "
-            f"{min(done - asked)}. Name another folder with --out, or add to them with --add"
+            f"{min(done - asked)}. Name another folder with --out, add to them with --add, or "
+            "remove it to begin anew"
         )
     todo, place = [], count()
     for pictures in given:
@@ -121,7 +123,9 @@ def judged(network: Network, batch: Sequence[tuple[str, Outcome]]) -> list[dict[
             changed = [how for how, turned in flips.items() if turned[i]]
             verdict, why = _verdict(VERDICTS[said[i]], strange[i], changed)
             rows[name] = {
-                **{"picture": name, "verdict": verdict, "why": why, "probability": stated[i]},
+                **{"picture": name, "verdict": verdict, "why": why},
+                # Of what is unlike all that it was calibrated on, P(fake) says nothing.
+                "probability": np.nan if strange[i].far else stated[i],
                 **{rule: score[i] for rule, score in votes.items()},
                 **{"patches": z.shape[1], "flags": "; ".join(strange[i].texts)},
                 **{"flips": "; ".join(changed), "margins": z[i]},
@@ -138,8 +142,9 @@ def flagged(network: Network, files: pd.DataFrame) -> list[flags.Flags]:
     """In what pictures, a row each of facts and what was seen, differ from training images."""
     card, each = network.card, []
     numbers = flags.numbers(files, card.preparation.image_size)
-    for face, (_, row) in zip(files["face"], numbers.iterrows(), strict=True):
-        found = flags.flags(row, card.ranges, all_jpeg=card.all_jpeg)
+    looks = zip(files["face"], files["format"] == "JPEG", numbers.iterrows(), strict=True)
+    for face, is_jpeg, (_, row) in looks:
+        found = flags.flags(row, card.ranges, all_jpeg=card.all_jpeg, is_jpeg=is_jpeg)
         each.append(found if face else flags.Flags([*found.texts, flags.NO_FACE], True))
     return each
 

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from lib.judge import judging
 from lib.judge.card import Card, Measured
 from lib.judge.network import Network
+from lib.statistics.abstention import CANNOT_TELL, VERDICTS
 from lib.study import paths
 
 MOST = 500
@@ -27,7 +28,7 @@ def write(network: Network, table: pd.DataFrame, out: Path) -> Path:
     html = template.get_template("judged.html.j2").render(
         card=network.card,
         worth=Markup(worth(network.card).to_html(border=0, justify="unset")),
-        counts=table["verdict"].value_counts().to_dict(),
+        counts=counts(table),
         table=table,
         shown=list(_shown(network, table, out)),
         most=MOST,
@@ -40,14 +41,22 @@ def write(network: Network, table: pd.DataFrame, out: Path) -> Path:
     return paths.write_whole(out / "judged.html", lambda p: p.write_text(html, "utf-8"))
 
 
+def counts(table: pd.DataFrame) -> dict[str, int]:
+    """How many pictures got each verdict, and how many were `unusable`, by what was judged."""
+    read = table[table["patches"] > 0]
+    found = {verdict: int((read["verdict"] == verdict).sum()) for verdict in VERDICTS}
+    return {**found, "unusable": len(table) - len(read)}
+
+
 def in_words(verdict: str, measured: Measured) -> str:
-    """What a verdict is worth: how often it was wrong on the training cell's test images."""
+    """What a verdict is worth: of how many such it was wrong on the training cell's test images."""
     reals, fakes = measured.final
-    kinds = {"fake": (reals, "photographs", reals.fake), "real": (fakes, "GAN images", fakes.real)}
+    kinds = {"fake": (reals.fake, "photographs"), "real": (fakes.real, "GAN images")}
     if verdict not in kinds:
         return ""
-    counts, what, wrong = kinds[verdict]
-    return f"of {counts.images} {what} like those it was tested on, {wrong} were called {verdict}"
+    wrong, what = kinds[verdict]
+    called = getattr(reals, verdict) + getattr(fakes, verdict)
+    return f"of {called} test images that it called {verdict}, {wrong} were {what}"
 
 
 def worth(card: Card) -> pd.DataFrame:
@@ -67,8 +76,14 @@ def worth(card: Card) -> pd.DataFrame:
 
 
 def _shown(network: Network, table: pd.DataFrame, out: Path) -> Iterator[dict[str, Any]]:
-    """The first `MOST` rows, each with its picture and what is drawn over it."""
-    first = table.head(MOST)
+    """The first `MOST` rows, each with its picture and what is drawn over it.
+
+    Where there are more, those with a verdict come first, and those that could not be read last.
+    """
+    first = table
+    if len(table) > MOST:
+        left = (table["verdict"] == VERDICTS[CANNOT_TELL]).astype(int) + (table["patches"] == 0)
+        first = table.iloc[np.argsort(left, kind="stable")].head(MOST)
     seen = judging.read(out, ["picture", *judging.PIXELS]).set_index("picture")
     for row in first.to_dict("records"):
         pixels = seen.loc[row["picture"]]

@@ -1,5 +1,6 @@
 """Which pictures there are to judge: files, and what lies in folders and zips."""
 
+import unicodedata
 import zipfile
 from collections.abc import Sequence
 from itertools import islice
@@ -10,6 +11,7 @@ from PIL import Image
 
 from lib.data import packed
 from lib.data.images import SUFFIXES
+from lib.data.packing.journal import printable
 from lib.data.sources.interface import SourceError
 from lib.data.sources.registry import open_source
 from lib.data.sources.trees import open_tree
@@ -24,7 +26,8 @@ class Pictures(NamedTuple):
     source: Source
     names: list[str]  # as the source reads them
     shown: list[str]
-    """As results name them: the path as it was given, with what lies below it; told apart by it."""
+    """As results name them: the path as it was given, with what lies below it; told apart by it.
+    What is not UTF-8, or steers a terminal, is escaped."""
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -34,7 +37,10 @@ class Pictures(NamedTuple):
     def written(self, name: str) -> int:
         """When a picture's file, or the zip that holds it, was last written or put there, ns."""
         root = Path(self.source.path)
-        stat = (root / name if root.is_dir() else root).stat()
+        try:
+            stat = (root / name if root.is_dir() else root).stat()
+        except OSError:  # a link to nothing, which is judged as unusable
+            return 0
         return max(stat.st_mtime_ns, stat.st_ctime_ns)
 
 
@@ -50,13 +56,13 @@ def listed(given: Sequence[Path]) -> tuple[list[Pictures], int]:
     for path in given:
         if not path.exists():
             raise SourceError(f"{path}: there is no such file or folder")
-        if path.is_file() and not zipfile.is_zipfile(path) and path.suffix.lower() != ".zip":
-            root, names, shown = path.parent, [path.name], [str(path)]
+        if path.is_file() and not _is_zip(path):
+            root, names, shown = path.parent, [path.name], [_told(path)]
         else:
             root, files = path, open_tree(path).files
             names = [name for name in files if name.lower().endswith(SUFFIXES)]
             others += len(files) - len(names)
-            shown = [str(path / name) for name in names]
+            shown = [_told(path / name) for name in names]
         new = [(n, s) for n, s in zip(names, shown, strict=True) if (root.resolve(), n) not in seen]
         seen |= {(root.resolve(), name) for name, _ in new}
         source = Source(kind="files", path=str(root.resolve()))
@@ -65,6 +71,21 @@ def listed(given: Sequence[Path]) -> tuple[list[Pictures], int]:
         where = ", ".join(map(str, given))
         raise SourceError(f"{where}: no picture; looked for {', '.join(SUFFIXES)}")
     return every, others
+
+
+def _told(path: Path) -> str:
+    """A path as text, with escapes for what is not UTF-8, or steers a terminal."""
+    text = printable(str(path))
+    steers = {letter for letter in text if unicodedata.category(letter).startswith("C")}
+    return text.translate({ord(c): c.encode("unicode_escape").decode() for c in steers})
+
+
+def _is_zip(path: Path) -> bool:
+    """By its name or its beginning: a picture to which a zip was appended stays one."""
+    if path.suffix.lower() == ".zip":
+        return True
+    with path.open("rb") as file:
+        return file.read(2) == b"PK" and zipfile.is_zipfile(path)
 
 
 def of_study(study: Study, folder: Path, count: int = 3) -> Path:

@@ -32,11 +32,15 @@ AT_ONCE = 64  # images
 def load(folder: Path) -> Network:
     """The network in a folder: one that was kept, or a finished run's, whose flips are not tried.
 
+    A folder that is not there is looked for below the project, the work folder and networks/.
+
     Raises:
         NetworkError: if there is none, or it was altered.
         ParameterError, RunError, PackedError: if it is a run that is not as its study says, or
             whose images are not packed.
     """
+    places = [folder, *(root / folder for root in (paths.ROOT, paths.work(), DEFAULT.parent))]
+    folder = next((place for place in places if place.is_dir()), folder)
     if (folder / CARD).is_file() or (folder / WEIGHTS).is_file():
         return Network(cards.read(folder), folder / WEIGHTS)
     if (folder / "config.json").is_file():
@@ -171,7 +175,8 @@ def _some(rows: np.ndarray, count: int) -> np.ndarray:
 def _seen(data: Packed, rows: np.ndarray, for_faces: bool = False) -> pd.DataFrame:
     """What is known of some images' files, and seen of the images."""
     noted = [flags.seen(data.images[row], for_faces=for_faces) for row in rows]
-    return data.files.iloc[rows].assign(**pd.DataFrame(noted, index=data.files.index[rows]))
+    known = data.files.iloc[rows].assign(**pd.DataFrame(noted, index=data.files.index[rows]))
+    return known.assign(format=data.manifest["format"].iloc[rows])
 
 
 def _with_faces(images: np.ndarray, preparation: cards.Preparation) -> float | None:

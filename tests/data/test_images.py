@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+import zlib
 
 import hypothesis.strategies as st
 import numpy as np
@@ -337,6 +338,18 @@ def test_what_is_no_jpeg_has_none_of_its_facts():
 def test_mode_and_bits_are_those_of_the_file(image, mode, bits):
     facts = prepare(encode(image), 16, "area").facts
     assert (facts["mode"], facts["bits"]) == (mode, bits)
+
+
+def test_sixteen_bits_of_colours_are_told_though_they_are_read_as_eight():
+    def chunk(name: bytes, data: bytes) -> bytes:
+        inside = name + data
+        return struct.pack(">I", len(data)) + inside + struct.pack(">I", zlib.crc32(inside))
+
+    rows = (b"\0" + b"\x80\xff" * 3 * 16) * 16
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 16, 16, 16, 2, 0, 0, 0))
+    content += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    pixels, facts = images.prepare(content, Data.model_construct(image_size=16, crop="centre"))
+    assert (facts["mode"], facts["bits"]) == ("RGB", 16) and (pixels == 128).all()
 
 
 def test_the_side_is_that_of_the_square_that_was_cut_out():

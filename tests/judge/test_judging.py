@@ -1,5 +1,7 @@
 """Judging: verdicts and why there is none, bad pictures, calls that go on, taken folders."""
 
+import os
+import sys
 import zipfile
 
 import numpy as np
@@ -71,6 +73,7 @@ def test_a_picture_far_from_those_learned_from_gets_no_verdict(tmp_path):
     table = judged(tmp_path / "a", tmp_path / "out")
     assert table.loc["small.png", "verdict"] == "cannot tell"
     assert "resampling factor 0.25" in table.loc["small.png", "why"]
+    assert np.isnan(table.loc["small.png", "probability"])  # nothing like it was calibrated on
     assert table.loc["little.png", "verdict"] == "fake"  # beside it, and not far
     assert "resampling factor 0.75, of training pictures 1.00" in table.loc["little.png", "flags"]
 
@@ -106,7 +109,54 @@ def test_only_unusable_pictures_make_a_page_too(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "empty.jpg").touch()
     table = judged(tmp_path / "a", tmp_path / "out")
-    assert "zero bytes" in page.write(network(), table, tmp_path / "out").read_text("utf-8")
+    html = page.write(network(), table, tmp_path / "out").read_text("utf-8")
+    assert "zero bytes" in html and "; 1 could not be read" in html
+    assert "<b>0 cannot tell</b>, of 0" in html and "Most are left open" not in html
+
+
+def test_verdicts_come_first_where_not_all_are_shown(album, tmp_path, monkeypatch):
+    (album / "a.jpg").touch()
+    monkeypatch.setattr(page, "MOST", 2)
+    table = judged(album, tmp_path / "out")
+    assert table.index[0] == "a.jpg"
+    html = page.write(network(), table, tmp_path / "out").read_text("utf-8")
+    assert "bright.png" in html and "dark.png" in html and "a.jpg" not in html
+    assert "2 of 4 are shown, those with a verdict first" in html
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names there are UTF-8")
+def test_names_that_are_no_utf8_or_steer_a_terminal_are_escaped(album, tmp_path):
+    os.rename(album / "dark.png", os.fsdecode(os.fsencode(album) + b"/caf\xe9.png"))
+    (album / "grey.png").rename(album / "a\x1b[2K\rb\nc\u202e.png")
+    for _ in range(2):  # judged, and found
+        table = judged(album, tmp_path / "out")
+    escaped = "a\\x1b[2K\\rb\\nc\\u202e.png"
+    assert sorted(table.index) == sorted([escaped, "bright.png", "caf\\xe9.png"])
+    assert table.loc["caf\\xe9.png", "verdict"] == "real"
+
+
+def test_a_link_to_nothing_is_unusable_each_time(album, tmp_path):
+    (album / "link.png").symlink_to(tmp_path / "nowhere.png")
+    for _ in range(2):
+        assert judged(album, tmp_path / "out").loc["link.png", "patches"] == 0
+
+
+def test_a_picture_with_a_zip_behind_it_is_that_picture(album, tmp_path):
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as archive:
+        archive.write(album / "dark.png", "innocent.png")
+    both = (album / "bright.png").read_bytes() + (tmp_path / "more.zip").read_bytes()
+    (album / "both.png").write_bytes(both)
+    table = judged(album / "both.png", tmp_path / "out")
+    assert table["verdict"].to_dict() == {"both.png": "fake"}
+
+
+def test_a_jpeg_of_unknown_quality_is_none_without_one(tmp_path):
+    limits = {"JPEG quality": (70.0, 95.0)}
+    unknown = {"resampling factor": 1.0, "JPEG quality": np.nan, "sharpness": 0.5}
+    for is_jpeg, expected in ((True, flags.UNKNOWN), (False, flags.NO_JPEG)):
+        assert flags.flags(unknown, limits, all_jpeg=True, is_jpeg=is_jpeg).texts == [expected]
+    found = flags.flags(unknown | {"JPEG quality": 10.0}, {}, all_jpeg=False, is_jpeg=True)
+    assert found == ([flags.A_JPEG], False)
 
 
 def test_faces_are_asked_for_where_the_network_learned_from_them(album, tmp_path, monkeypatch):
@@ -213,8 +263,8 @@ def test_the_page_says_what_it_is_not_and_obeys_no_name(album, tmp_path):
     html = page.write(network(), table, tmp_path / "out").read_text("utf-8")
     assert "<script>alert" not in html and "&lt;script&gt;alert(1)&lt;!--.png" in html
     assert "no proof and no forensic tool" in html and "Faces &amp; a GAN" in html
-    assert "of 100 photographs like those it was tested on, 2 were called fake" in html
-    assert "of 90 GAN images like those it was tested on, 1 were called real" in html
+    assert "of 42 test images that it called fake, 2 were photographs" in html
+    assert "of 51 test images that it called real, 1 were GAN images" in html
     assert "SIMULATED" not in html and html.count("<svg") == 3
     assert "http" not in html.replace("http-equiv", "")
     simulated = network(simulated=True)
