@@ -14,8 +14,8 @@ LIMITS = (0.01, 0.99)
 FAR = 2.0
 """A number beyond its range by more than this factor is far: no verdict is given."""
 NO_JPEG, NO_FACE = (
-    "no JPEG, as all training pictures were",
-    "no face found, as in training pictures",
+    "no JPEG; all training pictures were",
+    "no face found; training pictures show one",
 )
 A_JPEG, UNKNOWN = "a JPEG, as no training picture was", "a JPEG of unknown quality"
 UNITS = {"resampling factor": "{:.2f}", "JPEG quality": "{:.0f}", "sharpness": "{:.5f}"}

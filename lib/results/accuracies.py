@@ -244,7 +244,10 @@ class Family:
     ) -> Comparison:
         """A quantity made of the measures that `questions` ask for, in their order."""
         drawn = np.stack([self.draws(question) for question in questions])  # (Q, K, 1 + B)
-        return Comparison(text, words, quantity(*drawn), bound)
+        counts = [len(self.of_seed(questions[0], seed).labels) for seed in self.seeds]
+        run = self.run(questions[0].patch_size, self.seeds[0], questions[0].test)
+        images = counts[0] if run.fold(run.test) is None else sum(counts)
+        return Comparison(text, words, quantity(*drawn), bound, images)
 
 
 @lru_cache(maxsize=8)

@@ -20,6 +20,8 @@ class Comparison(NamedTuple):
     words: tuple[str, str]  # what follows the points where it is above zero, and below
     draws: np.ndarray  # (K, 1 + B): in each training seed, as observed and over images
     bound: float = 0.0
+    images: int | None = None
+    """On how many test images, of all folds; None if that is not known."""
 
     @property
     def value(self) -> float:
@@ -32,8 +34,10 @@ class Comparison(NamedTuple):
         What differs from seed to seed, training and how it falls on these images, enters by
         Student's t; what all seeds share, the drawing of the images, by the percentiles of the
         mean's resamples, narrowed by what seeds do not share. On each side the two are added in
-        quadrature (MOVER: G. Y. Zou, A. Donner, Statistics in Medicine 2008). How often it holds
-        the truth: `python -m benchmarks.coverage`.
+        quadrature (MOVER: G. Y. Zou, A. Donner, Statistics in Medicine 2008). Images that never
+        differ in a resample might yet, so that no side is shorter than what as many images leave
+        open of what none of them shows (J. A. Hanley, A. Lippman-Hand, JAMA 1983). How often it
+        holds the truth: `python -m benchmarks.coverage`.
         """
         count, mean = len(self.draws), self.draws.mean(axis=0)  # (1 + B,)
         low, high = bootstrap.interval(mean[1:], level)
@@ -42,7 +46,9 @@ class Comparison(NamedTuple):
             apart = t.ppf((1 + level) / 2, count - 1) * self.draws[:, 0].std(ddof=1) / count**0.5
             own = (self.draws - mean)[:, 1:].var(axis=1).sum() / (count * (count - 1))
             shared = np.sqrt(max(0.0, 1 - own / max(mean[1:].var(), 1e-12)))
-        below, above = (shared * max(0.0, side) for side in (mean[0] - low, high - mean[0]))
+        unseen = -np.log((1 - level) / 2) / self.images if self.images else 0.0
+        sides = mean[0] - low, high - mean[0]
+        below, above = (max(unseen, shared * max(0.0, side)) for side in sides)
         return float(mean[0] - np.hypot(apart, below)), float(mean[0] + np.hypot(apart, above))
 
     def detectable(self, level: float = ONE_SIDED) -> float:

@@ -15,7 +15,8 @@ def calibration(
 
     Brier score: G. W. Brier, "Verification of forecasts expressed in terms of probability", 1950.
     Expected calibration error over `RELIABILITY_BINS` equal bins: C. Guo et al., "On calibration
-    of modern neural networks", ICML 2017, here of P(fake).
+    of modern neural networks", ICML 2017, here of P(fake). The interval of the
+    latter lies too high, and may exclude it: resampling adds to each bin's error.
 
     Probabilities are (N,) of images or (N, P) of patches; ValueError where they are none. Labels
     are uint8 (N,), fake = 1; `resampled` float32 (B, N), from `lib.statistics.bootstrap.resample`.

@@ -78,9 +78,23 @@ def test_how_seeds_vary_enters_by_students_t(lay, gather):
     lay([1, 1, 1, 1], seed=0)
     lay([0, 0, 0, 0], seed=1)
     found = gather(seeds=[0, 1]).compare("", lambda a: a, GRID)
+    found = found._replace(images=None)  # many
     error = np.std([1, 0], ddof=1) / np.sqrt(2)
     assert found.interval() == pytest.approx((0.5 - 12.706 * error, 0.5 + 12.706 * error), rel=1e-3)
     assert found.interval(0.5) == pytest.approx((0.5 - error, 0.5 + error))  # t of 75 % is 1
+
+
+def test_what_no_image_shows_some_may(lay, gather):
+    """Of n images that are all right a share p may be wrong: (1 − p)^n is 2.5 % at the end."""
+    lay([1, 1, 1, 1])
+    found = gather().compare("", lambda a: a, GRID)
+    assert found.images == 4
+    low, high = found.interval()
+    assert (1 - low) * 4 == pytest.approx(-np.log(0.025)) and high == pytest.approx(2 - low)
+    folds = {"data": {"image_size": 16, "folds": 3, "most_per_class": 9}}
+    for seed in (0, 1, 2):
+        lay([1, 1, 1, 1], seed=seed, **folds)
+    assert gather(**folds, seeds=[0, 1, 2]).compare("", lambda a: a, GRID).images == 12
 
 
 def test_equal_seeds_add_no_spread(lay, gather):

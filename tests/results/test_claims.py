@@ -20,7 +20,7 @@ from lib.study.study import Study
 S = 256
 TRAIN, CHURCH, OTHER = "leaves-gan_a", "stones-gan_a", "leaves-gan_b"
 BOTH = "stones-gan_b"
-HALF = 20
+HALF = 200
 LABELS = np.repeat([0, 1], HALF)
 FILES = {"kind": "files", "path": "x"}
 
@@ -135,7 +135,7 @@ def test_c1_is_of_patches_not_of_votes(study, lay):
     """At 32 px three quarters of every image's patches are right: 75 % of them, all the votes."""
     made = study(64, 32)
     lay(made, 64, 1.0)
-    lay(made, 32, np.tile(np.arange(64) < 48, (40, 1)))
+    lay(made, 32, np.tile(np.arange(64) < 48, (2 * HALF, 1)))
     of = family(made)
     (differs, _, best), (_, vote, _) = (judged(of, [claim]) for claim in ("C1", "C2"))
     assert differs.comparisons[0].value == pytest.approx(0.25)
@@ -232,6 +232,16 @@ def test_c3_chance_is_what_one_answer_for_all_gets(make_study, finish):
     assert collapse.value == pytest.approx(0.125)  # half of the grid's 25 points
 
 
+def test_c3_few_images_alike_might_yet_differ(study, lay, monkeypatch):
+    """Of 40 images of which none differs 8 % might: more than the point that is allowed."""
+    monkeypatch.setitem(globals(), "HALF", 20)
+    monkeypatch.setitem(globals(), "LABELS", np.repeat([0, 1], 20))
+    made = study(32)
+    for kind in ("grid", "crops"):
+        lay(made, 32, 1.0, kind=kind)
+    assert findings(family(made), "C3") == [UNDECIDED, NOT_TESTED]
+
+
 def test_c3_a_grid_at_chance_has_nothing_to_lose(grids, lay):
     of = grids({64: 0.5})
     lay(of.study, 64, 0.5, kind="crops")
@@ -288,7 +298,7 @@ def confident(study, lay):
 
 def test_c4_confident_patches_know_better(confident):
     """Ten reals: the first patch is right, the other three wrong."""
-    of = confident(patches(True, False, False, 10))
+    of = confident(patches(True, False, False, HALF // 2))
     assert findings(of, "C4")[0] == SUPPORTED
     improves = judged(of, ["C4"])[0]
     assert said(improves) == [
@@ -299,14 +309,14 @@ def test_c4_confident_patches_know_better(confident):
 
 
 def test_c4_confident_patches_know_worse(confident):
-    of = confident(patches(False, True, True, 10))
+    of = confident(patches(False, True, True, HALF // 2))
     assert findings(of, "C4")[0] == CONTRADICTED
     assert findings(confident(patches(True, True, True)), "C4")[0] == SUPPORTED  # none errs
 
 
 def test_c4_the_smaller_theta_is_closer(confident):
     """Ten reals whose middle two are right tie in the grid: wrong, as by the first alone."""
-    of = confident(patches(False, True, False, 10))
+    of = confident(patches(False, True, False, HALF // 2))
     closer = judged(of, ["C4"])[1]
     assert closer.finding == SUPPORTED
     assert said(closer) == [
@@ -317,7 +327,7 @@ def test_c4_the_smaller_theta_is_closer(confident):
 
 def test_c4_the_smaller_theta_is_further(confident):
     """Ten reals whose first patch alone is wrong: only θ = ¼ departs from the grid."""
-    of = confident(patches(False, True, True, 10))
+    of = confident(patches(False, True, True, HALF // 2))
     closer = judged(of, ["C4"])[1]
     assert closer.finding == CONTRADICTED
     assert closer.decisive.value == pytest.approx(-0.25)
@@ -325,7 +335,7 @@ def test_c4_the_smaller_theta_is_further(confident):
 
 def test_c4_distance_counts_to_either_side(confident):
     """θ = ¼ is better than the grid by as much as it was worse: as far from it."""
-    of = confident(patches(True, False, False, 10))
+    of = confident(patches(True, False, False, HALF // 2))
     assert judged(of, ["C4"])[1].decisive.value == pytest.approx(-0.25)
 
 
@@ -338,7 +348,7 @@ def test_c4_distance_counts_to_either_side(confident):
     ],
 )
 def test_c4_needs_thetas_below_one(confident, thetas, expected):
-    assert findings(confident(patches(True, False, False, 10), thetas), "C4") == expected
+    assert findings(confident(patches(True, False, False, HALF // 2), thetas), "C4") == expected
 
 
 # C5 and C6: other cells
