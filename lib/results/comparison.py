@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
             shared = np.sqrt(max(0.0, 1 - own / max(mean[1:].var(), 1e-12)))
         unseen = -np.log((1 - level) / 2) / self.images if self.images else 0.0
         sides = mean[0] - low, high - mean[0]
-        below, above = (max(unseen, shared * max(0.0, side)) for side in sides)
+        below, above = (shared * max(unseen, side) for side in sides)
         return float(mean[0] - np.hypot(apart, below)), float(mean[0] + np.hypot(apart, above))
 
     def detectable(self, level: float = ONE_SIDED) -> float:
