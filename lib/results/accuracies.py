@@ -181,13 +181,6 @@ class Family:
         family.measure = measure
         return family
 
-    def chance(self, question: Question) -> float:
-        """What one answer for every image reaches: by accuracy the larger class's share."""
-        if self.measure == "auc":
-            return 0.5
-        share = np.mean([self.of_seed(question, seed).labels.mean() for seed in self.seeds])
-        return float(max(share, 1 - share))
-
     def draws(self, question: Question) -> np.ndarray:
         """The measure of each seed: float64 (K, 1 + B)."""
         return self._drawn(question, self.measure)

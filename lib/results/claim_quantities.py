@@ -101,7 +101,7 @@ def crops_collapse(family: Family) -> list[Comparison]:
     Sizes whose grid is not above chance have nothing to lose, and are left out.
     """
     sizes = [size for size in several(family) if family.study.in_paper(size) in (128, 64)]
-    chance = family.chance(Question(sizes[0], "grid")) if sizes else np.nan
+    chance = chance_of(family, Question(sizes[0], "grid")) if sizes else np.nan
     return [
         family.compare(
             f"what the vote over crops at {size} px has above chance lies {{}} half of what that "
@@ -113,6 +113,14 @@ def crops_collapse(family: Family) -> list[Comparison]:
         for size in sizes
         if bootstrap.interval(family.pooled(Question(size, "grid"))[1:])[0] > chance
     ]
+
+
+def chance_of(family: Family, question: Question) -> float:
+    """What one answer for every image reaches: by accuracy the larger class's share."""
+    if family.measure == "auc":
+        return 0.5
+    share = np.mean([family.of_seed(question, seed).labels.mean() for seed in family.seeds])
+    return float(max(share, 1 - share))
 
 
 def confident_improves(family: Family) -> list[Comparison]:

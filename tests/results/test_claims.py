@@ -5,6 +5,7 @@ import pytest
 
 from lib.results import claims
 from lib.results.accuracies import Family, Question
+from lib.results.claim_quantities import chance_of
 from lib.results.claim_rules import (
     CONTRADICTED,
     NOT_JUDGED,
@@ -226,8 +227,8 @@ def test_c3_chance_is_what_one_answer_for_all_gets(make_study, finish):
     of, run = family(study), Run(study=study, dataset="leaves", gan="gan_a", patch_size=64, seed=0)
     finish(run, np.where(labels == 1, 1.0, -1.0)[None, :, None].repeat(16, 2), labels, [0.5])
     finish(run, np.ones((1, 40, 17)), labels, [0.5], kind="crops")
-    assert of.chance(Question(64, "grid")) == 0.75
-    assert of.by("auc").chance(Question(64, "grid")) == 0.5
+    assert chance_of(of, Question(64, "grid")) == 0.75
+    assert chance_of(of.by("auc"), Question(64, "grid")) == 0.5
     (collapse,) = judged(of, ["C3"])[1].comparisons
     assert collapse.value == pytest.approx(0.125)  # half of the grid's 25 points
 
