@@ -42,8 +42,8 @@ def to_read(findings: pd.DataFrame, *, simulated: bool) -> pd.DataFrame:
             known.get((row.claim, row.says), rules.NOT_TESTED) for known in (ranked, papers)
         )
         here, ranks = (marked(each, simulated=simulated) for each in (row.finding, by_rank))
-        reversed_ = {by_rank, row.finding} == {rules.SUPPORTED, rules.CONTRADICTED}
-        if reversed_ and row.claim != "C1":  # which is about patches
+        opposite = {by_rank, row.finding} == {rules.SUPPORTED, rules.CONTRADICTED}
+        if opposite and row.claim != "C1":  # which is about patches
             ranks += ", so the threshold of images does it"
         papers_own = marked(on_paper, simulated=False)
         papers_own += " (the paper contradicts itself)" * (on_paper == rules.CONTRADICTED)
